@@ -1,0 +1,3 @@
+"""noisegate: differentially private answers behind an unchanged PostgreSQL client."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""A snapshot of the data server's catalog, restricted to what the policy names. Pure values; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from noisegate.policy.model import Policy
+
+TableName = tuple[str, str]  # schema, table
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A column's type. `sql` is format_type() with the schema ('numeric(10,2)', 'public.mood'); `base` is the
+    pg_catalog name beneath a domain ('int4', 'numeric', 'text', 'bpchar' ...), 'enum' for an enum, 'other' for the rest.
+    """
+
+    sql: str
+    base: str
+    typmod: int = -1
+    labels: tuple[str, ...] = ()  # of an enum, in order
+    domain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    name: str
+    type: ColumnType
+    not_null: bool = False
+    collation: str | None = None  # quoted, qualified; None when the type has none or it is the default
+    deterministic: bool = True  # of the collation
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A primary key or unique constraint that is enforced, validated, not deferrable and on NOT NULL columns."""
+
+    columns: tuple[str, ...]
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    columns: tuple[str, ...]
+    target: TableName
+    target_columns: tuple[str, ...]
+    validated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogTable:
+    schema: str
+    name: str
+    columns: tuple[CatalogColumn, ...]
+    keys: tuple[Key, ...] = ()  # empty where inheritance children exist: a parent's key does not cover them
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    kind: str = "r"  # pg_class.relkind: 'r' or 'p'
+    has_children: bool = False
+    comment: str | None = None
+    fingerprint: str = ""  # of columns, types, constraints, children; re-read in the engine's transaction
+
+    def column(self, name: str) -> CatalogColumn | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that planning may know: policy, catalog, public domains. `version` changes when any of them does."""
+
+    policy: Policy
+    tables: Mapping[TableName, CatalogTable]
+    domains: Mapping[tuple[str, str, str], tuple[str, ...]]  # (schema, table, column) -> values in canonical text
+    version: str
+    server_version: int = 0
+
+    def policy_name(self, table: TableName) -> str | None:
+        """The key under which the policy names `table`, or None."""
+        schema, name = table
+        for key in (f"{schema}.{name}", name if schema == "public" else None):
+            if key is not None and key in self.policy.tables:
+                return key
+        return None
+
+    def is_private(self, table: TableName) -> bool:
+        """True unless the policy declares the table public: what is not named is private."""
+        key = self.policy_name(table)
+        return key is None or not self.policy.tables[key].public

@@ -1,0 +1,100 @@
+"""The data owner's promises, as pydantic models. Field names are the YAML keys; docs/policy.md is the reference.
+
+Invariant: a policy that exists was checked; what a policy does not name does not exist for analysts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Bound = Decimal | dt.datetime | dt.date
+PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Unit(Model):
+    """The privacy unit: the table whose key names a person (household, device, company)."""
+
+    table: str  # 'users' or 'schema.users'; may be absent from `tables` when the key table is not in the database
+    key: str
+
+
+class Column(Model):
+    """What may be known of one column. `bounds` and `unit_total` are in the column's own units."""
+
+    bounds: tuple[Bound, Bound] | None = None
+    grid: Decimal | None = None  # sums are exact multiples of this; None: from the type, else from the bounds
+    unit_total: Decimal | None = None  # most (in absolute value) that one unit adds to one group's sum; None: not declared
+    domain: tuple[str, ...] | str | None = None  # a list of values, or 'table.column' of a public table
+    typical: Decimal | None = None  # a public centre for averages
+    hidden: bool = False
+
+
+class Limits(Model):
+    """Contribution limits; a table's own override the policy's."""
+
+    groups_per_unit_max: PositiveInt | None = None
+    rows_per_group_max: PositiveInt | None = None
+    group_size_min: PositiveInt | None = None
+
+
+class Table(Model):
+    """One table. Exactly one of `unit` (private) and `public`."""
+
+    unit: str | None = None  # a column, or a chain 'order_id -> orders.user_id'
+    public: bool = False
+    columns: dict[str, Column] = {}  # a column that is named nowhere is not mirrored
+    limits: Limits = Limits()
+    unprotected_units: tuple[str, ...] = ()  # other columns that name units whom rows of this table do not protect
+
+
+class Price(Model):
+    epsilon: Decimal = Decimal("0.1")
+    epsilon_max: Decimal = Decimal(1)
+    delta: Decimal = Decimal("1e-9")
+
+
+class Budget(Model):
+    epsilon: Decimal
+    delta: Decimal = Decimal(0)
+
+
+class Budgets(Model):
+    dataset: Budget
+    analyst: Budget  # the default
+    analysts: dict[str, Budget] = {}
+
+
+class Answers(Model):
+    show_empty_groups: bool = False
+    negative_counts: bool = False
+    engine_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
+
+
+class Access(Model):
+    tls: Literal["require", "allow"] = "allow"
+    sessions_per_analyst_max: PositiveInt = 60
+    statement_timeout_s: Annotated[int, Field(ge=1, le=86400)] = 300
+    idle_in_transaction_timeout_s: Annotated[int, Field(ge=1, le=86400)] = 3600
+
+
+class Policy(Model):
+    """One policy file: one database as analysts see it."""
+
+    database: str  # the name that clients connect to
+    dsn: str  # of the data owner's database; ${NAME} is taken from the environment
+    unit: Unit
+    tables: dict[str, Table]
+    limits: Limits = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size_min=10)
+    price: Price = Price()
+    budgets: Budgets
+    accounting: Literal["basic"] = "basic"
+    answers: Answers = Answers()
+    access: Access = Access()
