@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Bound = Decimal | dt.datetime | dt.date
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -31,7 +31,7 @@ class Column(Model):
 
     bounds: tuple[Bound, Bound] | None = None
     grid: Decimal | None = None  # sums are exact multiples of this; None: from the type, else from the bounds
-    unit_total: Decimal | None = None  # most (in absolute value) that one unit adds to one group's sum; None: not declared
+    unit_total: Decimal | None = None  # most that one unit adds, in absolute value, to a group's sum; None: undeclared
     domain: tuple[str, ...] | str | None = None  # a list of values, or 'table.column' of a public table
     typical: Decimal | None = None  # a public centre for averages
     hidden: bool = False
@@ -43,6 +43,13 @@ class Limits(Model):
     groups_per_unit_max: PositiveInt | None = None
     rows_per_group_max: PositiveInt | None = None
     group_size_min: PositiveInt | None = None
+
+    def over(self, other: Limits) -> Limits:
+        """These limits, and `other`'s where they say nothing."""
+        return Limits(**{**other.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)})
+
+
+DEFAULT_LIMITS = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size_min=10)
 
 
 class Table(Model):
@@ -61,9 +68,23 @@ class Price(Model):
     delta: Decimal = Decimal("1e-9")
 
 
-class Budget(Model):
+class Ceiling(Model):
     epsilon: Decimal
     delta: Decimal = Decimal(0)
+
+
+class Budget(Model):
+    """What an account may spend. Grants may raise it to `ceiling`; without one, nothing can be granted."""
+
+    epsilon: Decimal
+    delta: Decimal = Decimal(0)
+    ceiling: Ceiling | None = None
+
+    @model_validator(mode="after")
+    def _ceiling_is_above(self) -> Self:
+        if self.ceiling and (self.ceiling.epsilon < self.epsilon or self.ceiling.delta < self.delta):
+            raise ValueError("the ceiling is below the budget; write a ceiling of at least the budget, or none")
+        return self
 
 
 class Budgets(Model):
@@ -92,9 +113,18 @@ class Policy(Model):
     dsn: str  # of the data owner's database; ${NAME} is taken from the environment
     unit: Unit
     tables: dict[str, Table]
-    limits: Limits = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size_min=10)
+    limits: Limits = DEFAULT_LIMITS
     price: Price = Price()
     budgets: Budgets
     accounting: Literal["basic"] = "basic"
     answers: Answers = Answers()
     access: Access = Access()
+
+    @field_validator("limits")
+    @classmethod
+    def _complete(cls, limits: Limits) -> Limits:
+        return limits.over(DEFAULT_LIMITS)
+
+    def limits_of(self, table: str) -> Limits:
+        """The limits of the table with key `table`: its own, else the policy's. All are set."""
+        return self.tables[table].limits.over(self.limits)
