@@ -66,6 +66,28 @@ class CatalogTable:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeDefinition:
+    """An enum (`labels` in order) or a domain (`beneath`: format_type() of what it stands on) that columns use."""
+
+    schema: str
+    name: str
+    labels: tuple[str, ...] = ()
+    beneath: str | None = None
+    not_null: bool = False
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLocale:
+    """Of the data server's database: pg_database.datlocprovider ('c' libc, 'b' builtin, 'i' ICU) and its locales."""
+
+    provider: str = "b"
+    collate: str = "C"
+    ctype: str = "C"
+    locale: str | None = "C.UTF-8"
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that planning may know: policy, catalog, public domains. `version` changes when any of them does."""
 
@@ -74,6 +96,9 @@ class Snapshot:
     domains: Mapping[tuple[str, str, str], tuple[str, ...]]  # (schema, table, column) -> values in canonical text
     version: str
     server_version: int = 0
+    types: tuple[TypeDefinition, ...] = ()  # each after those that it stands on
+    locale: DatabaseLocale = DatabaseLocale()
+    settings: tuple[tuple[str, str], ...] = ()  # what a session of the data server starts with: TimeZone, DateStyle ...
 
     def policy_name(self, table: TableName) -> str | None:
         """The key under which the policy names `table`, or None."""

@@ -192,7 +192,7 @@ class EmbeddedServer:
         if not self.socket.exists():
             return None
         try:
-            with psycopg.connect(self.dsn("postgres"), connect_timeout=2, autocommit=True) as connection:
+            with psycopg.connect(self.dsn("template1"), connect_timeout=2, autocommit=True) as connection:
                 row = connection.execute("SELECT current_setting('data_directory')").fetchone()
         except psycopg.OperationalError:
             return None
