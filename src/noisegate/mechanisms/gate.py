@@ -1,0 +1,152 @@
+"""The door: from exact totals, the plan they were made by and a receipt for it, to what may be shown.
+
+Nothing else in noisegate makes a Release. The checks here repeat, by a second road, what planning promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from noisegate.errors import Internal
+from noisegate.mechanisms.laplace import add_noise, loss
+from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.threshold import delta_per_group, tail_above
+from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Measurement, Selection
+from noisegate.plan.trust import Confidential, Receipt, Release
+
+Key = tuple[str | None, ...]
+Totals = tuple[int, ...]
+
+
+def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) -> Release:
+    """Noisy totals of one fragment; the receipt is spent for it.
+
+    Claim: for databases that differ in one unit, the release is (plan.epsilon, plan.delta)-indistinguishable.
+    Assumes: the totals differ as the plan's measurements say (the generated SQL clamps them so).
+    Because: each measurement is one vector with discrete Laplace noise at its own epsilon, drawn independently; the
+        epsilons add. The rows are declared, or selected as in `threshold`; hiding and sorting read noisy values and
+        keys only.
+    Checked by: tests/mechanisms/test_gate.py.
+    Native code draws about 80,000 numbers per second: call it off the event loop. Raises Internal, and then nothing was
+    released; whether the receipt was spent does not matter, for charges stand.
+    """
+    digest = plan.digest
+    if confidential.digest != digest:
+        raise Internal("totals were about to be released under another plan than their own")
+    second_road(plan)
+    receipt.use(digest)
+    totals = _by_key(confidential, plan)
+    if isinstance(plan.groups, Selection):
+        rows = _select(totals, plan, plan.groups)
+    else:
+        rows = _declare(totals, plan, plan.groups)
+    return Release(digest, tuple(rows))
+
+
+def second_road(plan: FragmentPlan) -> Fraction:
+    """The epsilon that the plan's noise costs, recomputed from sensitivities by OpenDP's own map.
+
+    To be run before the charge, and compared with it. Raises Internal if any part costs more than the plan says, if
+    the selection's threshold is too low for its delta, or if the plan is not well formed.
+    """
+    _check_form(plan)
+    total = Fraction(0)
+    for m in plan.measurements:
+        spent = loss(m.sensitivity, scale_for(m.sensitivity, m.epsilon))
+        if spent > m.epsilon:
+            raise Internal("a measurement costs more than its price")
+        total += spent
+    if total > plan.epsilon:
+        raise Internal("a fragment costs more than its price")
+    if isinstance(plan.groups, Selection):
+        _check_selection(plan, plan.groups)
+    return total
+
+
+def _check_form(plan: FragmentPlan) -> None:
+    measured = [column for m in plan.measurements for column in m.columns]
+    if sorted(measured) != sorted(plan.columns) or len(set(measured)) != len(measured) or not measured:
+        raise Internal("every total must be measured, and by one measurement")
+    if any(m.per_group < 1 or m.groups < 1 or m.epsilon <= 0 for m in plan.measurements):
+        raise Internal("a measurement without sensitivity or price")
+    groups = plan.groups
+    if isinstance(groups, DeclaredGroups):
+        if (groups.measurement is None) != (groups.hide_below is None):
+            raise Internal("groups can be hidden by a measured unit count only")
+        if len(set(groups.rows)) != len(groups.rows) or any(len(row) != len(plan.keys) for row in groups.rows):
+            raise Internal("the declared groups are not distinct rows of keys")
+    if groups.measurement is not None and not 0 <= groups.measurement < len(plan.measurements):
+        raise Internal("a plan names a measurement that it does not have")
+
+
+def _check_selection(plan: FragmentPlan, selection: Selection) -> None:
+    """P(k + Z >= T) <= delta/L by the tail itself, not by the search that chose T."""
+    m = plan.measurements[selection.measurement]
+    if m.per_group != 1:
+        raise Internal("groups are selected by a count to which one unit adds at most 1")
+    if not plan.keys or selection.group_size_min < 1:
+        raise Internal("a selection without keys or minimum")
+    distance = selection.threshold - selection.group_size_min
+    if tail_above(distance, _scale(m)) > delta_per_group(selection.delta, m.groups):
+        raise Internal("a selection threshold is too low for its delta")
+
+
+def _scale(m: Measurement) -> float:
+    return scale_for(m.sensitivity, m.epsilon)
+
+
+def _by_key(confidential: Confidential, plan: FragmentPlan) -> dict[Key, Totals]:
+    """The engine's rows as a mapping. Raises Internal for rows of a wrong shape and for a key that comes twice."""
+    totals: dict[Key, Totals] = {}
+    for key, row in confidential.rows:
+        if len(key) != len(plan.keys) or len(row) != len(plan.columns) or key in totals:
+            raise Internal("the totals do not have the shape of their plan")
+        totals[key] = row
+    return totals
+
+
+def _declare(totals: dict[Key, Totals], plan: FragmentPlan, groups: DeclaredGroups) -> Iterable[tuple[Key, Totals]]:
+    """Exactly the declared rows, in their order; a group that the engine did not see has totals of zero."""
+    if not totals.keys() <= set(groups.rows):
+        raise Internal("the totals hold a group that was not declared")
+    nothing = (0,) * len(plan.columns)
+    noisy = _measure([totals.get(key, nothing) for key in groups.rows], plan)
+    rows = zip(groups.rows, noisy, strict=True)
+    if groups.measurement is None or groups.hide_below is None:
+        return rows
+    units = _unit_count(plan, groups.measurement)
+    return [(key, row) for key, row in rows if row[units] >= groups.hide_below]
+
+
+def _select(totals: dict[Key, Totals], plan: FragmentPlan, selection: Selection) -> Iterable[tuple[Key, Totals]]:
+    """Candidates are groups of at least group_size_min bounded units; those whose noisy count passes are shown.
+
+    The others' totals are not drawn for at all. Sorted by key, so that no order of the engine's is seen.
+    """
+    units = _unit_count(plan, selection.measurement)
+    candidates = sorted((key for key, row in totals.items() if row[units] >= selection.group_size_min), key=_order)
+    noisy = _measure([totals[key] for key in candidates], plan)
+    rows = zip(candidates, noisy, strict=True)
+    return [(key, row) for key, row in rows if row[units] >= selection.threshold]
+
+
+def _unit_count(plan: FragmentPlan, measurement: int) -> int:
+    """Position of the unit count: the first column of its measurement."""
+    return plan.columns.index(plan.measurements[measurement].columns[0])
+
+
+def _order(key: Key) -> tuple[tuple[bool, str], ...]:
+    return tuple((text is None, text or "") for text in key)
+
+
+def _measure(rows: Sequence[Totals], plan: FragmentPlan) -> list[Totals]:
+    """One independent draw for every row and column: one call of the sampler per measurement."""
+    noisy = [[0] * len(plan.columns) for _ in rows]
+    for m in plan.measurements:
+        positions = [plan.columns.index(column) for column in m.columns]
+        drawn = iter(add_noise([row[p] for row in rows for p in positions], _scale(m)))
+        for row in noisy:
+            for p in positions:
+                row[p] = next(drawn)
+    return [tuple(row) for row in noisy]
