@@ -184,7 +184,7 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     assert [p.removeprefix(f"{tmp_path}/").split(";")[0] for p in caught.value.problems] == [
         "a.yaml:10: the bounds of 'age' have the low value above the high one",
         "a.yaml:17: unknown key 'gird'",
-        "c.yaml:2: not valid YAML: expected the node content, but found '<stream end>'",
+        "c.yaml:1: not valid YAML: expected the node content, but found '<stream end>'",
         f"b.yml:1: database 'demo' has a policy already ({tmp_path}/a.yaml:1)",
     ]
 
