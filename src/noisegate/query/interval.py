@@ -1,0 +1,136 @@
+"""Closed intervals over the rationals, None for an open end. Pure arithmetic; every result contains every value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """[lo, hi]; None means unbounded on that side."""
+
+    lo: Fraction | None
+    hi: Fraction | None
+
+    @property
+    def finite(self) -> bool:
+        return self.lo is not None and self.hi is not None
+
+    @property
+    def magnitude(self) -> Fraction:
+        """The largest absolute value. Raises ValueError where it is unbounded."""
+        if self.lo is None or self.hi is None:
+            raise ValueError("unbounded")
+        return max(abs(self.lo), abs(self.hi))
+
+    def within(self, lo: int, hi: int) -> bool:
+        return self.lo is not None and self.hi is not None and lo <= self.lo and self.hi <= hi
+
+
+ANY = Interval(None, None)
+
+
+def between(lo: int | Fraction, hi: int | Fraction) -> Interval:
+    return Interval(Fraction(lo), Fraction(hi))
+
+
+def point(value: int | Fraction) -> Interval:
+    return Interval(Fraction(value), Fraction(value))
+
+
+def add(a: Interval, b: Interval) -> Interval:
+    return Interval(
+        None if a.lo is None or b.lo is None else a.lo + b.lo,
+        None if a.hi is None or b.hi is None else a.hi + b.hi,
+    )
+
+
+def neg(a: Interval) -> Interval:
+    return Interval(None if a.hi is None else -a.hi, None if a.lo is None else -a.lo)
+
+
+def sub(a: Interval, b: Interval) -> Interval:
+    return add(a, neg(b))
+
+
+def mul(a: Interval, b: Interval) -> Interval:
+    if a.lo is None or a.hi is None or b.lo is None or b.hi is None:
+        return ANY
+    ends = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return Interval(min(ends), max(ends))
+
+
+def div(a: Interval, b: Interval) -> Interval:
+    """Real quotient; unbounded where the divisor may be 0."""
+    if a.lo is None or a.hi is None or b.lo is None or b.hi is None or b.lo <= 0 <= b.hi:
+        return ANY
+    ends = [x / y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return Interval(min(ends), max(ends))
+
+
+def div_int(a: Interval, b: Interval) -> Interval:
+    """Integer quotient, truncated towards 0: |a / b| <= |a|."""
+    if b.lo is not None and b.hi is not None and not b.lo <= 0 <= b.hi:
+        q = div(a, b)
+        return Interval(_trunc(q.lo), _trunc(q.hi))
+    if not a.finite:
+        return ANY
+    top = a.magnitude
+    return Interval(-top, top)
+
+
+def mod(a: Interval, b: Interval) -> Interval:
+    """Remainder with the sign of the dividend; smaller than the divisor in absolute value."""
+    if not b.finite:
+        return hull([a, point(0)]) if a.finite else ANY
+    top = b.magnitude
+    lo = Fraction(0) if a.lo is not None and a.lo >= 0 else -top
+    hi = Fraction(0) if a.hi is not None and a.hi <= 0 else top
+    return Interval(lo, hi)
+
+
+def absolute(a: Interval) -> Interval:
+    if a.lo is not None and a.lo >= 0:
+        return a
+    if a.hi is not None and a.hi <= 0:
+        return neg(a)
+    if not a.finite:
+        return Interval(Fraction(0), None)
+    return Interval(Fraction(0), a.magnitude)
+
+
+def rounded(a: Interval, digits: int = 0) -> Interval:
+    """Contains floor, ceil, round and trunc to `digits` decimals of every value."""
+    unit = Fraction(1, 10**digits) if digits >= 0 else Fraction(10**-digits)
+    return Interval(
+        None if a.lo is None else math.floor(a.lo / unit) * unit,
+        None if a.hi is None else math.ceil(a.hi / unit) * unit,
+    )
+
+
+def hull(items: Iterable[Interval]) -> Interval:
+    """The smallest interval that contains all of them."""
+    listed = list(items)
+    los = [i.lo for i in listed]
+    his = [i.hi for i in listed]
+    return Interval(
+        None if any(x is None for x in los) else min(x for x in los if x is not None),
+        None if any(x is None for x in his) else max(x for x in his if x is not None),
+    )
+
+
+def meet(a: Interval, b: Interval) -> Interval:
+    """The common part; where there is none, the nearest point of `a` (a sum over no rows is 0 whatever the clamp)."""
+    lo = a.lo if b.lo is None else b.lo if a.lo is None else max(a.lo, b.lo)
+    hi = a.hi if b.hi is None else b.hi if a.hi is None else min(a.hi, b.hi)
+    if lo is not None and hi is not None and lo > hi:
+        edge = a.lo if b.hi is not None and a.lo is not None and b.hi < a.lo else a.hi
+        return Interval(edge, edge)
+    return Interval(lo, hi)
+
+
+def _trunc(x: Fraction | None) -> Fraction | None:
+    return None if x is None else Fraction(math.trunc(x))

@@ -1,0 +1,174 @@
+"""Dates and times on private rows. Values near the ends of the calendar are NULL where an operation could overflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from noisegate.errors import Unsupported
+from noisegate.query import interval as iv
+from noisegate.query.interval import ANY, Interval, between
+from noisegate.query.total.table import function, wrong_types
+from noisegate.query.values import TIMES, Value
+
+# Fields of extract and date_part: range (ANY: grows with the value), decimals, the types that have the field.
+_CLOCK = ("timestamp", "timestamptz", "time", "interval")
+_CALENDAR = ("date", "timestamp", "timestamptz")
+FIELDS: dict[str, tuple[Interval, int, tuple[str, ...]]] = {
+    "millennium": (ANY, 0, (*_CALENDAR, "interval")), "century": (ANY, 0, (*_CALENDAR, "interval")),
+    "decade": (ANY, 0, (*_CALENDAR, "interval")), "year": (ANY, 0, (*_CALENDAR, "interval")),
+    "isoyear": (ANY, 0, _CALENDAR), "quarter": (between(1, 4), 0, _CALENDAR),
+    "month": (between(1, 12), 0, _CALENDAR), "week": (between(1, 53), 0, _CALENDAR),
+    "day": (between(1, 31), 0, _CALENDAR), "doy": (between(1, 366), 0, _CALENDAR),
+    "dow": (between(0, 6), 0, _CALENDAR), "isodow": (between(1, 7), 0, _CALENDAR),
+    "hour": (between(0, 24), 0, ("timestamp", "timestamptz", "time")),
+    "minute": (between(0, 59), 0, ("timestamp", "timestamptz", "time")),
+    "second": (between(0, 60), 6, ("timestamp", "timestamptz", "time")),
+    "milliseconds": (between(0, 60_000), 3, ("timestamp", "timestamptz", "time")),
+    "microseconds": (between(0, 60_000_000), 0, ("timestamp", "timestamptz", "time")),
+    "epoch": (ANY, 6, (*_CALENDAR, "time", "interval")),
+}  # fmt: skip
+TRUNC_FIELDS = frozenset(
+    "microseconds milliseconds second minute hour day week month quarter year decade century millennium".split()
+)
+_UNIX = 10957 * 86400  # seconds from 1970-01-01 to 2000-01-01
+_YEAR_DAYS = Fraction(3652425, 10000)
+
+_SANE = {
+    "date": ("'4000-01-01 BC'::pg_catalog.date", "'290000-01-01'::pg_catalog.date"),
+    "timestamp": ("'4000-01-01 BC'::pg_catalog.timestamp", "'290000-01-01'::pg_catalog.timestamp"),
+    "timestamptz": ("'4000-01-01 00:00:00+00 BC'::pg_catalog.timestamptz",
+                    "'290000-01-01 00:00:00+00'::pg_catalog.timestamptz"),
+}  # fmt: skip
+
+
+def sane(a: Value) -> str:
+    """The value where it is infinite or well inside the calendar, else NULL."""
+    if a.const is not None:
+        return a.sql
+    lo, hi = _SANE[a.type]
+    return f"(CASE WHEN {a.sql} BETWEEN {lo} AND {hi} OR NOT pg_catalog.isfinite({a.sql}) THEN {a.sql} END)"
+
+
+def finite(a: Value) -> str:
+    """The value where it is finite and well inside the calendar, else NULL."""
+    lo, hi = _SANE[a.type]
+    return a.sql if a.const is not None and a.const.number is not None else (
+        f"(CASE WHEN {a.sql} BETWEEN {lo} AND {hi} THEN {a.sql} END)"
+    )
+
+
+def _field(value: Value, name: str) -> str:
+    if value.const is None or value.const.text is None:
+        raise Unsupported(f"the field of {name} must be a constant", name=name)
+    return value.const.text.lower()
+
+
+def _extract(name: str) -> Callable[[Value, Value], Value]:
+    def rule(field: Value, a: Value) -> Value:
+        word = _field(field, name)
+        if word not in FIELDS or a.type not in FIELDS[word][2]:
+            raise Unsupported(f"{name}({word}) of {a.type} is not supported on private rows", name=word)
+        limits, scale, _ = FIELDS[word]
+        bound = limits if limits.finite else _grown(word, a)
+        result = "numeric" if name == "extract" else "float8"
+        sql = f"pg_catalog.{name}('{word}'::pg_catalog.text, {a.sql})" if name == "date_part" else (
+            f"EXTRACT({word} FROM {a.sql})"
+        )
+        if result == "float8":
+            return Value(sql, result, bound=bound)
+        return Value(sql, result, limits if limits.finite else ANY, bound, scale)
+
+    return rule
+
+
+def _grown(word: str, a: Value) -> Interval:
+    """Bounds of a field that grows with the value, from the bounds of the value."""
+    if not a.bound.finite or a.type not in TIMES:
+        return ANY
+    assert a.bound.lo is not None and a.bound.hi is not None
+    day = Fraction(1) if a.type == "date" else Fraction(86400)
+    lo, hi = a.bound.lo / day, a.bound.hi / day  # days since 2000-01-01
+    if word == "epoch":
+        return Interval(lo * 86400 + _UNIX - 86400, hi * 86400 + _UNIX + 86400)
+    years = {"year": 1, "isoyear": 1, "decade": 10, "century": 100, "millennium": 1000}[word]
+    return iv.rounded(Interval((2000 + lo / _YEAR_DAYS - 2) / years, (2000 + hi / _YEAR_DAYS + 2) / years + 1))
+
+
+function("extract", "a constant field of date, timestamp, time", "fields that the type has")(_extract("extract"))
+function("date_part", "a constant field of date, timestamp, time", "fields that the type has")(_extract("date_part"))
+
+
+@function("date_trunc", "a constant field, timestamp [, a constant zone]", "NULL near the ends of the calendar")
+def date_trunc(field: Value, a: Value, zone: Value | None = None) -> Value:
+    word = _field(field, "date_trunc")
+    if word not in TRUNC_FIELDS or a.type not in ("timestamp", "timestamptz"):
+        raise Unsupported(f"date_trunc({word}) of {a.type} is not supported on private rows", name="date_trunc")
+    sql = f"pg_catalog.date_trunc('{word}'::pg_catalog.text, {sane(a)}{_zone(zone)})"
+    longest = {"millennium": 366_000, "century": 36_600, "decade": 3_660}.get(word, 400) * 86400
+    return Value(sql, a.type, bound=iv.add(a.bound, between(-longest, 0)) if a.bound.finite else ANY)
+
+
+def _zone(zone: Value | None) -> str:
+    if zone is None:
+        return ""
+    if zone.type != "text" or zone.const is None or zone.const.text is None:
+        raise Unsupported("a time zone must be a constant text on private rows", name="zone")
+    return f", {zone.sql}"
+
+
+@function("timezone", "a constant zone, timestamp", "NULL near the ends of the calendar")
+def timezone(zone: Value, a: Value) -> Value:
+    result = {"timestamp": "timestamptz", "timestamptz": "timestamp"}.get(a.type)
+    if result is None:
+        raise wrong_types("at time zone", a)
+    _zone(zone)
+    bound = iv.add(a.bound, between(-86400 * 2, 86400 * 2)) if a.bound.finite else ANY
+    return Value(f"pg_catalog.timezone({zone.sql}, {sane(a)})", result, bound=bound)
+
+
+def date_plus(a: Value, b: Value, symbol: str) -> Value:
+    """date +- integer, where the integer is known to be small."""
+    if not b.safe.within(-1_000_000, 1_000_000):
+        raise Unsupported("a number of days must be a constant below a million on private rows", name=symbol)
+    rule = iv.add if symbol == "+" else iv.sub
+    return Value(f"({sane(a)} {symbol} ({b.sql})::pg_catalog.int4)", "date", bound=rule(a.bound, b.bound))
+
+
+def time_plus(a: Value, b: Value, symbol: str) -> Value:
+    """date or timestamp +- a constant interval of at most a thousand years."""
+    if b.const is None or b.const.text is None:
+        raise Unsupported("an interval must be a constant on private rows", name=symbol)
+    months, days, micros = (int(w) for w in b.const.text.split()[::2])
+    if abs(months) > 12_000 or abs(days) > 366_000 or abs(micros) > 366_000 * 86_400_000_000:
+        raise Unsupported("an interval must be below a thousand years on private rows", name=symbol)
+    result = "timestamp" if a.type == "date" else a.type
+    size = abs(months) * 31 * 86400 + (abs(days) + 2) * 86400 + abs(micros) // 1_000_000 + 1
+    bound = a.bound if a.type != "date" else iv.mul(a.bound, iv.point(86400))
+    return Value(f"({sane(a)} {symbol} {b.sql})", result, bound=iv.add(bound, between(-size, size)))
+
+
+def time_minus(a: Value, b: Value) -> Value:
+    """date - date in days; timestamp - timestamp as an interval."""
+    sql = f"({finite(a)} - {finite(b)})"
+    if a.type == "date":
+        return Value(sql, "int4", between(-200_000_000, 200_000_000), iv.sub(a.bound, b.bound), 0)
+    return Value(sql, "interval")
+
+
+def as_date(a: Value) -> Value:
+    """timestamp::date"""
+    bound = ANY
+    if a.bound.finite:
+        bound = iv.add(iv.mul(a.bound, iv.point(Fraction(1, 86400))), between(-2, 1))
+        bound = iv.rounded(bound)
+    return Value(f"({sane(a)})::pg_catalog.date", "date", bound=bound)
+
+
+def as_timestamp(a: Value, target: str) -> Value:
+    """date or the other timestamp type, cast."""
+    scale = 86400 if a.type == "date" else 1
+    bound = iv.add(iv.mul(a.bound, iv.point(scale)), between(-86400 * 2, 86400 * 2)) if a.bound.finite else ANY
+    return Value(f"({sane(a)})::pg_catalog.{target}", target, bound=bound)
+
+
