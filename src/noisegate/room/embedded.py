@@ -46,6 +46,10 @@ def binaries() -> Path:
     return folder
 
 
+class InUse(Unavailable):
+    """Another living process holds the data directory."""
+
+
 class EmbeddedServer:
     """One cluster in `data_dir`, its log and lock beside it. Blocking; use a thread from an event loop.
 
@@ -111,7 +115,7 @@ class EmbeddedServer:
     def start(self) -> None:
         """Run the server, or take over the one that an earlier process left. Returns when it answers.
 
-        Raises Unavailable: another process uses the data directory, or the server does not come up.
+        Raises Unavailable: the server does not come up; InUse: another process has it.
         """
         if self.running:
             return
@@ -207,7 +211,7 @@ class EmbeddedServer:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._release_lock()
-            raise Unavailable(f"another process uses {self.data_dir}") from None
+            raise InUse(f"another process uses {self.data_dir}") from None
 
     def _release_lock(self) -> None:
         if self._lock is not None:

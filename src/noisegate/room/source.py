@@ -105,14 +105,15 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
 
 
 def _version(policy: Policy, *parts: object) -> str:
-    return hashlib.sha256(repr((policy.model_dump_json(), *parts)).encode()).hexdigest()
+    """The DSN is left out: it holds a password, and the same catalog reached by another way is the same."""
+    return hashlib.sha256(repr((policy.model_dump_json(exclude={"dsn"}), *parts)).encode()).hexdigest()
 
 
 def apply_canonical_settings(connection: psycopg.Connection[Any]) -> None:
     """For the rest of the connection's transaction, or of its life where it commits."""
     for name, value in CANONICAL_SETTINGS.items():
         if name != "lc_messages":  # a superuser's setting; no text of the server is shown anyway
-            connection.execute("SELECT set_config($1, $2, false)", (name, value))
+            connection.execute(sql.SQL("SELECT set_config({}, {}, false)").format(name, value))
 
 
 def _facts(connection: psycopg.Connection[Any], name: TableName) -> Facts:
