@@ -133,15 +133,16 @@ def _users_sql(users: int) -> str:
 def _activity_sql(events: int) -> str:
     """How many events each user has, and where the numbers of their events and sessions start.
 
-    Pareto with exponent 1.2 (a paying user twice as much), cut at a thousandth of all events; what rounding leaves over
-    is spread one by one, so that the counts add up to `events` exactly.
+    Pareto with exponent 1.6 (a paying user twice as much), cut at 80 times the least and at a thousandth of all events;
+    what rounding leaves over is spread one by one, so that the counts add up to `events` exactly.
     """
     most = max(20, events // 1000)
-    pareto = f"(1 - {_uniform('id', 20)}) ^ (-1 / 1.2) * CASE WHEN plan = 'free' THEN 1 ELSE 2 END"
+    pareto = f"(1 - {_uniform('id', 20)}) ^ (-1 / 1.6) * CASE WHEN plan = 'free' THEN 1 ELSE 2 END"
     return f"""
         CREATE TABLE demo_activity AS
         WITH weights AS (
-            SELECT id, signup_date, plan, CASE WHEN {_uniform("id", 21)} < 0.92 THEN least({pareto}, 400) ELSE 0 END AS w
+            SELECT id, signup_date, plan,
+                   CASE WHEN {_uniform("id", 21)} < 0.92 THEN least({pareto}, 80) ELSE 0 END AS w
             FROM users),
         shares AS (
             SELECT *, least(floor(w * {events} / greatest(sum(w) OVER (), 1)), {most})::bigint AS n FROM weights),
@@ -156,8 +157,9 @@ def _activity_sql(events: int) -> str:
             FROM active)
         SELECT id, signup_date, plan, n::int AS n,
                (sum(n) OVER before)::bigint - n::bigint AS events_before,
-               (sum(ceil(n / {EVENTS_PER_SESSION}.0)) OVER before - ceil(n / {EVENTS_PER_SESSION}.0))::bigint AS sessions_before
-        FROM counted WINDOW before AS (ORDER BY id)"""
+               (sum(visits) OVER before - visits)::bigint AS sessions_before
+        FROM (SELECT *, ceil(n / {EVENTS_PER_SESSION}.0) AS visits FROM counted) AS visited
+        WINDOW before AS (ORDER BY id)"""
 
 
 def _fill_activity(dsn: str, events: int, workers: int) -> Iterable[tuple[int, int]]:
@@ -207,7 +209,8 @@ def _events_sql(low: int, high: int) -> str:
                            (e - 1) % {EVENTS_PER_SESSION} AS place,
                            a.sessions_before + 1 + (e - 1) / {EVENTS_PER_SESSION} AS session
                     FROM demo_activity AS a, generate_series(1, a.n) AS e
-                    WHERE a.events_before >= {low} AND a.events_before < {high} OFFSET 0) AS numbered OFFSET 0) AS placed"""
+                    WHERE a.events_before >= {low} AND a.events_before < {high}
+                    OFFSET 0) AS numbered OFFSET 0) AS placed"""
 
 
 def _session_start(session: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
-from noisegate.policy.model import Bound, Budget, Column, Policy
+from noisegate.policy.model import Bound, Budget, Column, Policy, Table
 from noisegate.policy.names import domain_target, split_table, table_key, unit_path
 from noisegate.policy.source import KeyPath, Problem, did_you_mean
 
@@ -221,7 +221,7 @@ def domain_targets(policy: Policy) -> Problems:
             yield Problem(
                 where, f"the domain names '{target[0]}', which is not public; write a public table's column, or a list"
             )
-        elif target[1] not in policy.tables[key].columns or policy.tables[key].columns[target[1]].hidden:
+        elif not _shows(policy.tables[key], target[1]):
             hint = did_you_mean(target[1], policy.tables[key].columns, f"write '{target[1]}:' among its columns")
             yield Problem(where, f"the domain names column '{target[1]}', which '{key}' does not show; {hint}")
 
@@ -296,6 +296,11 @@ def _columns(policy: Policy) -> Iterator[tuple[KeyPath, str, Column]]:
     for key, table in policy.tables.items():
         for name, column in table.columns.items():
             yield ("tables", key, "columns", name), name, column
+
+
+def _shows(table: Table, column: str) -> bool:
+    """Whether analysts can see a public table's column, as far as the policy says: all, where it names none."""
+    return not table.columns or (column in table.columns and not table.columns[column].hidden)
 
 
 def _budgets(policy: Policy) -> Iterator[tuple[KeyPath, Budget]]:
