@@ -177,7 +177,8 @@ class AsyncLedger:
     def _step(self) -> bool:
         """Wait for work, do all that waits. False when the ledger is closed and nothing is left that could be done."""
         with self._changed:
-            self._changed.wait_for(self._has_work, timeout=self._patience())
+            while not self._has_work():
+                self._changed.wait(self._patience())  # anew each time: a first record sets when it is due
             waiting = self._waiting
             charges = [waiting.charges.popleft() for _ in range(min(len(waiting.charges), COMMIT_CHARGES))]
             calls = [waiting.calls.popleft() for _ in range(len(waiting.calls))]

@@ -132,7 +132,7 @@ def canonical(values: Mapping[str, Any]) -> str:
 
 
 def link(before: bytes, body: str) -> bytes:
-    return hashlib.sha256(before + body.encode("ascii")).digest()
+    return hashlib.sha256(before + body.encode("utf-8", "surrogatepass")).digest()
 
 
 def chained(entries: Sequence[AuditEntry], head: Head) -> tuple[list[Record], Head]:

@@ -119,9 +119,7 @@ class SqliteLedger:
     def records(self, after: int = 0) -> Iterator[Record]:
         while True:
             with self._reading() as db:
-                rows = db.execute(
-                    "SELECT id, body, hash FROM audit WHERE id > ? ORDER BY id LIMIT ?", (after, BATCH)
-                ).fetchall()
+                rows = db.execute(f"{_RECORD} WHERE id > ? ORDER BY id LIMIT ?", (after, BATCH)).fetchall()
             if not rows:
                 return
             for row in rows:
@@ -130,7 +128,7 @@ class SqliteLedger:
 
     def related(self, receipt: str) -> list[Record]:
         with self._reading() as db:
-            rows = db.execute("SELECT id, body, hash FROM audit WHERE receipt = ? ORDER BY id", (receipt,)).fetchall()
+            rows = db.execute(f"{_RECORD} WHERE receipt = ? ORDER BY id", (receipt,)).fetchall()
         return [Record(*row) for row in rows]
 
     def verify(self) -> list[Problem]:
@@ -328,6 +326,7 @@ def _store(db: sqlite3.Connection, spent: Spent) -> None:
     db.execute("REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?)", (spent.account, spent.kind, *map(text, amounts)))
 
 
+_RECORD = "SELECT id, CAST(body AS TEXT), CAST(hash AS BLOB) FROM audit"
 _ACCOUNT = "SELECT name, epsilon, delta, granted_epsilon, granted_delta, kind FROM account"
 
 
@@ -360,9 +359,10 @@ def _problems(db: sqlite3.Connection) -> Iterator[Problem]:
     rows = db.execute("SELECT record, account, epsilon, delta, kind FROM charge")
     charges = {(record, account): Charge(Decimal(e), Decimal(d), kind) for record, account, e, d, kind in rows}
     books = Books(_head(db), {s.account: s for s in _accounts(db)}, charges)
-    records = (Record(*row) for row in db.execute("SELECT id, body, hash FROM audit ORDER BY id"))
+    records = (Record(*row) for row in db.execute(f"{_RECORD} ORDER BY id"))
     yield from audit.verify(records, books)
     for record, found in db.execute(
-        "SELECT id, receipt FROM audit WHERE coalesce(receipt, '') IS NOT coalesce(json_extract(body, '$.receipt'), '')"
+        """SELECT id, receipt FROM audit WHERE CASE WHEN json_valid(body)
+           THEN coalesce(receipt, '') IS NOT coalesce(json_extract(body, '$.receipt'), '') END"""
     ):
         yield Problem(record, f"it is filed under the receipt {found}, which is not its own")

@@ -150,11 +150,13 @@ def generate_password() -> str:
 def _prepared(password: str) -> bytes:
     """As libpq and PostgreSQL do: SASLprep where it accepts the password, the raw bytes where it does not."""
     try:
-        return str(saslprep(password)).encode()
-    except ScramException:
-        return password.encode("utf-8", "surrogateescape")
+        raw = password.encode()
     except UnicodeEncodeError:
         raise BadSetting("a password must be UTF-8") from None
+    try:
+        return str(saslprep(password)).encode()
+    except ScramException:
+        return raw
 
 
 def _known(entries: Mapping[str, _Entry], analyst: str) -> _Entry:
