@@ -1,1 +1,1 @@
-
+"""Runs measurement plans on the data owner's database. See README.md."""

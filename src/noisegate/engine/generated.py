@@ -1,0 +1,123 @@
+"""The texts that go to the data server: a plan's SQL with its secrets as parameters, and the session around it. Pure.
+
+Nothing is interpolated into generated SQL. A placeholder {secret:N} outside quotes becomes a parameter, so that the
+secrets stand in no text that the data server may log or show; one inside quotes is an analyst's constant and stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from noisegate.errors import Internal
+from noisegate.plan.measure import FragmentPlan, Selection
+
+Settings = tuple[tuple[str, str], ...]
+
+# What makes texts of values and meanings of operators independent of the role's and the server's own settings.
+# jit and work_mem: bench/README.md. The lock timeout holds while a table is being altered, before the charge.
+SESSION: Final[Settings] = (
+    ("jit", "off"),
+    ("work_mem", "4MB"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("search_path", "pg_catalog, pg_temp"),
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("lc_numeric", "C"),
+    ("lc_time", "C"),
+)
+
+# The fingerprint query costs ten times more to plan than to run: it keeps its plan. Generated queries are planned with
+# their secrets as constants.
+KEEP_PLANS: Final = ("plan_cache_mode", "force_generic_plan")
+PLAN_EACH_QUERY: Final = ("plan_cache_mode", "force_custom_plan")
+
+# What a plan may set besides: these change what values mean, never whose rows are read or for how long.
+_PLAN_MAY_SET: Final = frozenset({"timezone", "datestyle", "intervalstyle", "lc_monetary", "lc_numeric", "lc_time"})
+
+_TOKEN: Final = re.compile(
+    r"""(?P<escaped> (?<![\w$]) [eE]'(?:[^'\\]|\\.|'')*+' )
+      | (?P<quoted> '(?:[^']|'')*+' | "(?:[^"]|"")*+" )
+      | \{secret:(?P<secret>\d{1,4})\}
+      | (?P<alien> -- | /\* | (?<![\w$]) [eE]' | [$;{}'"\\] )""",
+    re.VERBOSE | re.DOTALL,
+)
+_CONTINUED: Final = re.compile(r"\s*'")  # a string after a string continues it, by the first one's rules
+
+
+def parametrised(plan: FragmentPlan) -> tuple[str, int]:
+    """(SQL with parameters $1 ... $n of type bigint, n), one parameter per secret that the plan's SQL uses.
+
+    Raises Internal for anything that generated SQL never holds: comments, dollar quotes, continued escape strings,
+    semicolons, parameters, unbalanced quotes, secrets that the plan does not declare.
+    """
+    numbers: dict[int, int] = {}
+
+    def replace(match: re.Match[str]) -> str:
+        if match["quoted"] is not None:
+            return match[0]
+        if match["escaped"] is not None and not _CONTINUED.match(match.string, match.end()):
+            return match[0]
+        if match["secret"] is None or int(match["secret"]) >= plan.secrets:
+            raise Internal("generated SQL holds what is never generated", detail="Nothing was charged.")
+        return f"(${numbers.setdefault(int(match['secret']), len(numbers) + 1)}::bigint)"
+
+    sql = _TOKEN.sub(replace, plan.sql)
+    return _candidates_only(sql, plan), len(numbers)
+
+
+def _candidates_only(sql: str, plan: FragmentPlan) -> str:
+    """Leave groups below the minimum on the data server: they may be as many as there are people.
+
+    This spares memory, no more: the release gate makes the same test on what arrives.
+    """
+    if not isinstance(plan.groups, Selection):
+        return sql
+    units = quoted_name(plan.measurements[plan.groups.measurement].columns[0])
+    return f"SELECT * FROM ({sql}) AS totals WHERE totals.{units} >= {int(plan.groups.group_size_min)}"
+
+
+def session_sql(plans: Iterable[FragmentPlan], timeout_s: int) -> str:
+    """Statements, none of which takes a snapshot, that begin a transaction on the plans' tables.
+
+    The locks come before the snapshot, so that rows and catalog are of one time, and stand until the plans have run.
+    """
+    settings = (*SESSION, KEEP_PLANS, ("statement_timeout", f"{int(timeout_s)}s"))
+    tables = sorted({(schema, name) for plan in plans for schema, name, _ in plan.tables})
+    statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
+    statements += [f"SET LOCAL {name} = {_value(text)}" for name, text in settings]
+    if tables:
+        names = ", ".join(f"{quoted_name(schema)}.{quoted_name(name)}" for schema, name in tables)
+        statements.append(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+    return "; ".join(statements)
+
+
+def _value(text: str) -> str:
+    """SET takes a list for some settings, each element a word or a string."""
+    return ", ".join(f"'{part.strip()}'" for part in text.split(","))
+
+
+def plan_settings(plans: Iterable[FragmentPlan]) -> Settings:
+    """The settings that the plans of one statement share. Raises Internal if they differ or are not for plans."""
+    distinct = {plan.settings for plan in plans}
+    if len(distinct) > 1:
+        raise Internal("the fragments of one statement were planned under different settings")
+    settings = next(iter(distinct), ())
+    if any(name.lower() not in _PLAN_MAY_SET for name, _ in settings):
+        raise Internal("a plan sets what is not for plans to set")
+    return settings
+
+
+def quoted_name(name: str) -> str:
+    if "\0" in name:
+        raise Internal("a name holds a zero byte")
+    return '"' + name.replace('"', '""') + '"'

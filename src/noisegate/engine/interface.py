@@ -1,0 +1,39 @@
+"""What an engine is: the one signature by which measurement plans meet private rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from noisegate.plan.measure import FragmentPlan
+from noisegate.plan.trust import Confidential
+
+
+class EngineSnapshot(Protocol):
+    """One state of the data, open for the plans that it was opened with."""
+
+    async def run(self, plan: FragmentPlan) -> Confidential:
+        """The plan's exact bounded totals. To be called after the charge only.
+
+        Raises EngineFailed whatever the data server said; Canceled when it took longer than the policy allows;
+        Internal when the result does not have the plan's shape. All three texts are constant.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """A data owner's database."""
+
+    def snapshot(self, plans: Sequence[FragmentPlan]) -> AbstractAsyncContextManager[EngineSnapshot]:
+        """Get ready to run all fragments of one statement on one state of the data.
+
+        Entering reads catalogs, never a private row, and is meant to come before the charge. It waits for a free
+        connection for as long as the caller does. Raises, and then nothing needs to be charged: Unavailable;
+        SchemaChanged if the tables are not those of the plans; Internal if the data server refuses the generated SQL.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give all connections back. Running plans fail."""
+        ...
