@@ -78,11 +78,11 @@ def load_files(folder_or_file: Path, env: Mapping[str, str]) -> tuple[LoadedPoli
     loaded: list[LoadedPolicy] = []
     problems: list[str] = []
     for file in policy_files(folder_or_file):
-        one, wrong = load_text(str(file), _read(file), env)
+        one, wrong = load_text(str(file), read_policy_file(file), env)
         problems.extend(wrong)
         if one is not None:
             loaded.append(one)
-    problems.extend(_same_names(loaded))
+    problems.extend(same_names(loaded))
     if problems:
         raise PolicyError(problems)
     return tuple(loaded)
@@ -127,7 +127,8 @@ def policy_hash(policy: Policy) -> str:
     return hashlib.sha256(policy.model_dump_json(exclude={"dsn"}).encode()).hexdigest()
 
 
-def _read(file: Path) -> str | None:
+def read_policy_file(file: Path) -> str | None:
+    """The text of a policy file; None when it cannot be read as UTF-8 or is too large."""
     try:
         if file.stat().st_size > FILE_BYTES_MAX:
             return None
@@ -136,7 +137,8 @@ def _read(file: Path) -> str | None:
         return None
 
 
-def _same_names(loaded: Sequence[LoadedPolicy]) -> Iterator[str]:
+def same_names(loaded: Sequence[LoadedPolicy]) -> Iterator[str]:
+    """Problems of policies that would serve one database name."""
     first: dict[str, LoadedPolicy] = {}
     for one in loaded:
         name = one.policy.database

@@ -6,15 +6,15 @@ check.py.
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
-from noisegate.policy.model import Bound, Budget, Column, Policy, Table
+from noisegate.policy.model import Budget, Column, Policy, Table
 from noisegate.policy.names import domain_target, split_table, table_key, unit_path
 from noisegate.policy.source import KeyPath, Problem, did_you_mean
+from noisegate.policy.walk import kind_of
 
 Problems = Iterator[Problem]
 
@@ -154,7 +154,7 @@ def bounds_in_order(policy: Policy) -> Problems:
         if column.bounds is None:
             continue
         low, high = column.bounds
-        if _kind(low) != _kind(high):
+        if kind_of(low) != kind_of(high):
             yield Problem(
                 (*path, "bounds"), f"the bounds of '{name}' are of two kinds; write two numbers, dates or timestamps"
             )
@@ -166,7 +166,7 @@ def bounds_in_order(policy: Policy) -> Problems:
 
 def number_settings(policy: Policy) -> Problems:
     for path, _, column in _columns(policy):
-        timed = column.bounds is not None and _kind(column.bounds[0]) != "number"
+        timed = column.bounds is not None and kind_of(column.bounds[0]) != "number"
         for key in ("grid", "unit_total", "typical"):
             if timed and getattr(column, key) is not None:
                 yield Problem((*path, key), f"'{key}' is for numbers, and the bounds are dates; leave it out")
@@ -178,7 +178,7 @@ def number_settings(policy: Policy) -> Problems:
 
 def grid_and_typical_fit(policy: Policy) -> Problems:
     for path, _, column in _columns(policy):
-        if column.bounds is None or _kind(column.bounds[0]) != "number":
+        if column.bounds is None or kind_of(column.bounds[0]) != "number":
             continue
         low, high = Decimal(str(column.bounds[0])), Decimal(str(column.bounds[1]))
         if column.grid is not None and low < high and column.grid > high - low:
@@ -308,9 +308,3 @@ def _budgets(policy: Policy) -> Iterator[tuple[KeyPath, Budget]]:
     yield ("budgets", "analyst"), policy.budgets.analyst
     for name, budget in policy.budgets.analysts.items():
         yield ("budgets", "analysts", name), budget
-
-
-def _kind(bound: Bound) -> str:
-    if isinstance(bound, dt.datetime):
-        return "timestamp with a zone" if bound.tzinfo is not None else "timestamp"
-    return "date" if isinstance(bound, dt.date) else "number"
