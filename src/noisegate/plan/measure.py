@@ -117,3 +117,20 @@ class StatementPlan:
 
 def total_epsilon(fragments: Sequence[FragmentPlan]) -> Fraction:
     return sum((f.epsilon for f in fragments), Fraction(0))
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyColumn:
+    """A column of a noisy table in the clean room: SQL over its raw columns, its exact type and collation."""
+
+    sql: str
+    type_sql: str
+    collation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyTable:
+    """What the remainder reads: k0.., a0.. over raw columns k0.. (text) and the plan's columns (numeric)."""
+
+    keys: tuple[NoisyColumn, ...]
+    aggregates: tuple[NoisyColumn, ...]

@@ -1,0 +1,127 @@
+"""Contribution bounding: the generated SQL of a fragment. Bounding comes last, after every join and filter.
+
+The forms (docs/privacy.md, contribution bounding):
+- one row per unit: clamp the row's own values (no grouping by unit);
+- few groups: aggregate per unit and group, clamp;
+- general: aggregate per unit and group, keep at most K groups of each unit, clamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from noisegate.privacy.aggregates import Total
+from noisegate.privacy.keys import Key, hash_chain
+from noisegate.privacy.relation import PrivateRelation, condition_sql
+from noisegate.query.total import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """groups: the most groups a unit may touch (L0). choose: whether the SQL must choose among a unit's groups."""
+
+    groups: int
+    choose: bool
+
+
+def bounds_for(relation: PrivateRelation, keys: Sequence[Key], known_groups: int | None, groups_max: int) -> Bounds:
+    """K of the fragment.
+
+    Claim: after bounding, a unit's rows are in at most `groups` groups. Because: without keys there is one group; a
+    unit with at most one row after all joins touches at most one; with as many declared groups as K or fewer it cannot
+    touch more; otherwise row_number() keeps K with a total order, for every fixed secret. Checked by:
+    tests/privacy/test_neighbours.py.
+    """
+    if not keys or relation.one_row_per_unit:
+        return Bounds(1, False)
+    if known_groups is not None and known_groups <= groups_max:
+        return Bounds(max(known_groups, 1), False)
+    return Bounds(groups_max, True)
+
+
+def fragment_sql(
+    relation: PrivateRelation, keys: Sequence[Key], totals: Sequence[Total], bounds: Bounds, scope: Scope
+) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    """The SQL, and for each total the names of its columns. Columns: k0.. as text, then m0.."""
+    where = _where(relation, keys, scope)
+    if relation.one_row_per_unit:
+        return _one_row(relation, keys, totals, where)
+    names = _names(totals)
+    inner, filled = _per_unit(relation, keys, totals, where)
+    source, alias = inner, "p"
+    if bounds.choose:
+        kept = ", ".join([f"p.k{i}" for i in range(len(keys))] + [f"p.c{i}" for i in range(filled[1])])
+        order = ", ".join([hash_chain(relation.unit, len(keys)), *(f"p.k{i}" for i in range(len(keys)))])
+        rank = f"pg_catalog.row_number() OVER (PARTITION BY p.u ORDER BY {order}) AS rn"
+        source = f"SELECT {kept}, {rank} FROM ({inner}) AS p"
+        alias = "q"
+    outer = _outer(keys, totals, filled[0], alias, names)
+    kept_rows = f" WHERE q.rn <= {bounds.groups}" if bounds.choose else ""
+    group = f" GROUP BY {', '.join(f'{alias}.k{i}' for i in range(len(keys)))}" if keys else ""
+    return f"SELECT {outer} FROM ({source}) AS {alias}{kept_rows}{group}", names
+
+
+def _where(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:
+    """NULL units are dropped; values outside a declared domain are dropped before bounding."""
+    parts = [f"{relation.unit.sql} IS NOT NULL"]
+    parts += [condition_sql(c, scope) for c in relation.conjuncts]
+    parts += [k.allowed_sql for k in keys if k.allowed_sql is not None and _all_declared(keys)]
+    return " AND ".join(parts)
+
+
+def _all_declared(keys: Sequence[Key]) -> bool:
+    return all(k.values is not None for k in keys)
+
+
+def _names(totals: Sequence[Total]) -> tuple[tuple[str, ...], ...]:
+    names: list[tuple[str, ...]] = []
+    at = 0
+    for total in totals:
+        names.append(tuple(f"m{at + i}" for i in range(len(total.outer))))
+        at += len(total.outer)
+    return tuple(names)
+
+
+def _per_unit(
+    relation: PrivateRelation, keys: Sequence[Key], totals: Sequence[Total], where: str
+) -> tuple[str, tuple[list[list[str]], int]]:
+    """Rows per (unit, group) with the inner aggregates, each computed once; also which column each total reads."""
+    columns: dict[str, int] = {}
+    reads = [[f"c{columns.setdefault(sql, len(columns))}" for sql in total.inner] for total in totals]
+    select = [f"{relation.unit.sql} AS u"] + [f"{k.sql} AS k{i}" for i, k in enumerate(keys)]
+    select += [f"{sql} AS c{i}" for sql, i in columns.items()]
+    group = ", ".join(str(i + 1) for i in range(1 + len(keys)))
+    sql = f"SELECT {', '.join(select)} FROM {relation.from_sql} WHERE {where} GROUP BY {group}"
+    return sql, (reads, len(columns))
+
+
+def _outer(
+    keys: Sequence[Key], totals: Sequence[Total], reads: list[list[str]], alias: str, names: tuple[tuple[str, ...], ...]
+) -> str:
+    select = [f"({alias}.k{i})::pg_catalog.text AS k{i}" for i in range(len(keys))]
+    for total, columns, named in zip(totals, reads, names, strict=True):
+        cells = [f"{alias}.{c}" for c in columns]
+        for clamped, name in zip(total.outer, named, strict=True):
+            select.append(f"{_sum(clamped.format(*cells))} AS {name}")
+    return ", ".join(select)
+
+
+def _sum(clamped: str) -> str:
+    """The outer sum of one unit's integers. A clamped value fits int4, so 2^31 units fit the int8 sum."""
+    if clamped == "1":
+        return "pg_catalog.count(*)"
+    return f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int4), 0)"
+
+
+def _one_row(
+    relation: PrivateRelation, keys: Sequence[Key], totals: Sequence[Total], where: str
+) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    names = _names(totals)
+    select = [f"({k.sql})::pg_catalog.text AS k{i}" for i, k in enumerate(keys)]
+    for total, named in zip(totals, names, strict=True):
+        select += [f"{_sum(direct)} AS {name}" for direct, name in zip(total.direct, named, strict=True)]
+    sql = f"SELECT {', '.join(select)} FROM {relation.from_sql} WHERE {where}"
+    if keys:
+        sql += f" GROUP BY {', '.join(k.sql for k in keys)}"
+    return sql, names

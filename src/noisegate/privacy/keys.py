@@ -1,0 +1,117 @@
+"""Group keys: canonical forms, and which sets of keys are known before any private row is read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from noisegate.errors import Unsupported
+from noisegate.plan.catalog import Snapshot
+from noisegate.privacy.relation import PrivateRelation
+from noisegate.query.constants import quote_literal
+from noisegate.query.total.numbers import narrow
+from noisegate.query.values import INT_RANGES, INTS, Value
+
+DECLARED_GROUPS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One group key. `sql`: its canonical form, so that PostgreSQL's `=` implies equal bytes. `values`: the declared
+    domain in canonical text, None where keys come from data; `null`: whether NULL can occur beside it."""
+
+    sql: str
+    values: tuple[str, ...] | None
+    null: bool
+    allowed_sql: str | None  # a condition that keeps rows of the domain only
+
+
+def canonical(value: Value) -> str:
+    """Claim: two rows in one group show the same bytes. Because: per type, values that are equal print alike in this
+    form. Checked by: tests/privacy/test_keys.py."""
+    match value.type:
+        case "int2" | "int4" | "int8":
+            kept = value if value.safe.within(*_ends(value.type)) else narrow(value, value.type)
+            return kept.sql
+        case "numeric":
+            return value.sql if value.column and value.scale is not None else f"pg_catalog.trim_scale({value.sql})"
+        case "float4" | "float8":
+            return f"({value.sql} + '0'::pg_catalog.{value.type})"
+        case "text":
+            return f"({value.sql})::pg_catalog.text COLLATE pg_catalog.\"C\""
+        case "bpchar":  # equal but for trailing blanks: the cast to text drops them
+            return f"({value.sql})::pg_catalog.text COLLATE pg_catalog.\"C\""
+        case "bool" | "date" | "time" | "timestamp" | "timestamptz" | "uuid" | "enum":
+            return value.sql
+        case _:
+            raise Unsupported(
+                f"grouping by a value of type {value.type} is not supported on private rows",
+                hint="Group by a number, text, boolean, date, timestamp or uuid.",
+            )
+
+
+def _ends(base: str) -> tuple[int, int]:
+    limits = INT_RANGES[base]
+    assert limits.lo is not None and limits.hi is not None
+    return int(limits.lo), int(limits.hi)
+
+
+def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
+    """The key with its domain, if the policy or the type declares one."""
+    sql = canonical(value)
+    if value.const is not None:
+        return Key(sql, None, True, None)
+    source = next((s for s in relation.sources if value.column and s.sql_alias == value.column[0]), None)
+    if source is None or value.column is None or not source.private:
+        return Key(sql, None, True, None)
+    column = source.table.column(value.column[1])
+    assert column is not None
+    null = not column.not_null
+    if value.type == "bool":
+        return Key(sql, ("false", "true"), null, None)
+    if value.type == "enum":
+        return Key(sql, value.labels, null, None)
+    declared = snapshot.domains.get((source.table.schema, source.table.name, column.name))
+    if declared is None:
+        return Key(sql, None, null, None)
+    kind = "text" if value.type in ("text", "bpchar") else value.type
+    items = ", ".join(f"{quote_literal(v)}::pg_catalog.{kind}" for v in declared)
+    inside = f"{sql} = ANY (ARRAY[{items}]::pg_catalog.{kind}[])"
+    return Key(sql, declared, null, f"({inside} OR {sql} IS NULL)" if null else f"({inside})")
+
+
+def declared_rows(keys: Sequence[Key]) -> tuple[tuple[str | None, ...], ...] | None:
+    """All combinations of the keys' domains, or None where one key is read from data or there are too many.
+
+    Claim: the rows are a function of the policy and the schema only. Because: as soon as one key of several is selected
+    from data, the whole tuple is.
+    """
+    columns: list[tuple[str | None, ...]] = []
+    size = 1
+    for key in keys:
+        if key.values is None:
+            return None
+        column: tuple[str | None, ...] = (*key.values, *((None,) if key.null else ()))
+        size *= max(1, len(column))
+        columns.append(column)
+    if size > DECLARED_GROUPS_MAX:
+        return None
+    return tuple(itertools.product(*columns))
+
+
+def hash_chain(unit: Value, keys: int) -> str:
+    """A keyed hash of the unit and the key, in [0, 2^64). Only spreads the choice: no guarantee rests on it."""
+    seed = "{secret:0}"
+    if unit.type in INTS:
+        chain = f"pg_catalog.hashint8extended((p.u)::pg_catalog.int8, {seed})"
+    elif unit.type == "uuid":
+        chain = f"pg_catalog.uuid_hash_extended(p.u, {seed})"
+    else:
+        chain = f"pg_catalog.hashtextextended(p.u, {seed})"
+    for i in range(keys):
+        text = f"(p.k{i})::pg_catalog.text COLLATE pg_catalog.\"C\""
+        chain = f"COALESCE(pg_catalog.hashtextextended({text}, {chain}), {chain})" if i == 0 else (
+            f"pg_catalog.hashtextextended(COALESCE({text}, ''), {chain})"
+        )
+    return chain

@@ -1,0 +1,343 @@
+"""Private relations: a FROM clause resolved to rows that each belong to exactly one unit.
+
+Invariant: `PrivateRelation.unit` is the lineage of the policy's unit column; every row of the relation has one unit, or
+NULL and is dropped. Each rule stands beside the argument why it keeps that property; what has no rule is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
+from noisegate.plan.catalog import CatalogColumn, CatalogTable, Snapshot
+from noisegate.policy.model import Bound, Column
+from noisegate.query.constants import Const, Span, quote_name
+from noisegate.query.interval import ANY, Interval, meet
+from noisegate.query.split import tables_of
+from noisegate.query.total import Scope, compile_expr
+from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, TableRef, walk
+from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value
+
+UNIT_TYPES = frozenset({"int2", "int4", "int8", "uuid", "text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One table of the relation under the alias that the generated SQL gives it."""
+
+    ref: TableRef
+    table: CatalogTable
+    policy: Mapping[str, Column]
+    private: bool
+    sql_alias: str
+    nullable: bool  # on the far side of a LEFT JOIN: its columns may be NULL
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateRelation:
+    """from_sql: the generated FROM clause. conjuncts: what WHERE and inner joins require. one_row_per_unit: a unit has
+    at most one row, by enforced constraints. multiplied: a join may repeat a private row."""
+
+    sources: tuple[Source, ...]
+    from_sql: str
+    conjuncts: tuple[Expr, ...]
+    unit: Value
+    unit_name: str
+    one_row_per_unit: bool
+    multiplied: bool
+    limits_key: str  # the policy's name of the private table
+
+    @property
+    def private(self) -> Source:
+        return next(s for s in self.sources if s.private)
+
+
+class Resolver:
+    """Resolves one fragment's FROM clause and the names in its expressions."""
+
+    def __init__(self, relation: From, snapshot: Snapshot, constants: Mapping[Span, Const]) -> None:
+        self._snapshot = snapshot
+        refs = tables_of(relation)
+        nullable = _nullable_aliases(relation)
+        self.sources = tuple(self._source(i, ref, ref.alias in nullable) for i, ref in enumerate(refs))
+        self._merged = _merged_columns(relation)
+        self.narrowed: dict[tuple[str, str], Interval] = {}
+        self.scope = Scope(self.column, constants)
+        self._tree = relation
+
+    def _source(self, index: int, ref: TableRef, nullable: bool) -> Source:
+        name = (ref.schema, ref.table)
+        table = self._snapshot.tables.get(name)
+        key = self._snapshot.policy_name(name)
+        if table is None or key is None:
+            raise Unsupported(
+                f"{ref.table} joined with a private table is not supported", name=ref.table,
+                hint="Join private tables with the policy's public tables only.",
+            )
+        policy = self._snapshot.policy.tables[key]
+        return Source(ref, table, policy.columns, self._snapshot.is_private(name), f"t{index}", nullable)
+
+    def resolve(self, where: Expr | None) -> PrivateRelation:
+        """Raises Unsupported or Refused where rows would not belong to exactly one unit.
+
+        Claim: every row has the unit of its one private row. Assumes: one private table; its unit column by policy.
+        Because: inner joins and left joins from the private side pair each private row with public rows only, which
+        are the same in neighbouring databases. Checked by: tests/privacy/test_neighbours.py.
+        """
+        private = [s for s in self.sources if s.private]
+        if len(private) != 1:
+            raise Unsupported(
+                "joins of several private tables are not supported yet", name=private[1].ref.table,
+                hint="Ask about one private table at a time, joined with public tables.",
+            )
+        source = private[0]
+        if source.nullable:
+            raise Unsupported(
+                "an outer join that keeps public rows without a private partner is not supported",
+                detail="A row that exists only because no person matches belongs to nobody.", name="join",
+                hint="Put the private table on the outer side, or use an inner join.",
+            )
+        unit_name = self._unit_column(source)
+        unit = self.column(Name((source.ref.alias, unit_name), 0, 0))
+        if unit.type not in UNIT_TYPES:
+            raise Unsupported("the unit column has a type that cannot name a unit")
+        from_sql, inner = self._from_sql(self._tree)
+        conjuncts = (*inner, *(_conjuncts(where) if where is not None else ()))
+        single = self._public_rows_determined(conjuncts)
+        unique = any(set(k.columns) <= {unit_name} for k in source.table.keys)
+        key = self._snapshot.policy_name((source.table.schema, source.table.name))
+        assert key is not None
+        return PrivateRelation(
+            self.sources, from_sql, conjuncts, unit, unit_name, unique and single, not single, key
+        )
+
+    def _unit_column(self, source: Source) -> str:
+        key = self._snapshot.policy_name((source.table.schema, source.table.name))
+        unit = self._snapshot.policy.tables[key].unit if key is not None else None
+        if unit is None:
+            raise Internal("a private table has no unit")
+        if "->" in unit:
+            raise Unsupported(
+                f"{source.table.name} reaches its unit through another table, which is not supported yet",
+                name=source.ref.table, hint="Ask about a table that carries the unit's own column.",
+            )
+        return unit.strip()
+
+    # -- names ----------------------------------------------------------------------------------------------------
+    def column(self, name: Name) -> Value:
+        source = self._owner(name)
+        column = source.table.column(name.parts[-1])
+        if column is None:
+            raise self._unknown(name)
+        return column_value(source, column, self.narrowed.get((source.sql_alias, column.name)))
+
+    def _owner(self, name: Name) -> Source:
+        if len(name.parts) == 2:
+            found = [s for s in self.sources if s.ref.alias == name.parts[0]]
+        else:
+            found = [s for s in self.sources if s.table.column(name.parts[0]) is not None]
+            if len(found) > 1 and name.parts[0] in self._merged:
+                found = found[:1]
+        if len(found) != 1:
+            raise self._unknown(name)
+        return found[0]
+
+    def _unknown(self, name: Name) -> NoisegateError:
+        return Unsupported(
+            f"column {'.'.join(name.parts)} is not a column of this private question", name=name.parts[-1],
+            detail="System columns, and columns of an outer query, cannot be used on private rows.",
+        )
+
+    # -- FROM -----------------------------------------------------------------------------------------------------
+    def _from_sql(self, node: From) -> tuple[str, tuple[Expr, ...]]:
+        """The generated FROM clause and the conditions of its inner joins, which filter like WHERE."""
+        if isinstance(node, TableRef):
+            source = next(s for s in self.sources if s.ref is node)
+            only = "ONLY " if node.only else ""
+            return f"{only}{table_sql(source.table)} AS {source.sql_alias}", ()
+        left, inner_left = self._from_sql(node.left)
+        right, inner_right = self._from_sql(node.right)
+        inner = inner_left + inner_right
+        if node.kind == "full":
+            raise Unsupported("FULL JOIN with a private table is not supported", name="full",
+                              hint="Use LEFT JOIN from the private table.")
+        condition = self._join_condition(node)
+        if node.kind == "cross" or (node.kind == "inner" and condition is None):
+            return f"({left} CROSS JOIN {right})", inner
+        assert condition is not None
+        sql, parts = condition
+        return f"({left} {node.kind.upper()} JOIN {right} ON ({sql}))", (
+            inner + parts if node.kind == "inner" else inner
+        )
+
+    def _join_condition(self, node: Join) -> tuple[str, tuple[Expr, ...]] | None:
+        if node.on is not None:
+            return condition_sql(node.on, self.scope), _conjuncts(node.on)
+        equalities = tuple(self._using(node, c) for c in node.using)
+        if not equalities:
+            return None
+        return " AND ".join(condition_sql(e, self.scope) for e in equalities), equalities
+
+    def _using(self, node: Join, column: str) -> Expr:
+        def side(part: From) -> Name:
+            ref = next((t for t in tables_of(part) if self._has(t, column)), None)
+            if ref is None:
+                raise Unsupported(f"column {column} of USING is not known", name=column)
+            return Name((ref.alias, column), 0, 0)
+
+        return Op("=", (side(node.left), side(node.right)), 0, 0)
+
+    def _has(self, ref: TableRef, column: str) -> bool:
+        return any(s.ref is ref and s.table.column(column) is not None for s in self.sources)
+
+    def _public_rows_determined(self, conjuncts: Iterable[Expr]) -> bool:
+        """True iff each private row meets at most one row of every public table.
+
+        Claim: no private row is repeated. Assumes: `keys` are enforced, re-read in the engine's transaction.
+        Because: a table whose key is equated with expressions over tables that are themselves determined contributes at
+        most one row. Checked by: tests/privacy/test_relation.py.
+        """
+        equalities = [e for e in (*conjuncts, *_all_conditions(self._tree, self)) if isinstance(e, Op) and e.op == "="]
+        determined = {s.sql_alias for s in self.sources if s.private}
+        pending = [s for s in self.sources if not s.private]
+        progress = True
+        while pending and progress:
+            progress = False
+            for source in list(pending):
+                bound = self._bound_columns(source, equalities, determined)
+                if any(set(k.columns) <= bound for k in source.table.keys):
+                    determined.add(source.sql_alias)
+                    pending.remove(source)
+                    progress = True
+        return not pending
+
+    def _bound_columns(self, source: Source, equalities: list[Op], determined: set[str]) -> set[str]:
+        bound: set[str] = set()
+        for e in equalities:
+            for this, other in (e.args, e.args[::-1]):
+                name = _plain_name(this)
+                if name is None or self._owner(name) is not source:
+                    continue
+                others = {self._owner(n).sql_alias for n in walk(other) if isinstance(n, Name)}
+                if others <= determined:
+                    bound.add(name.parts[-1])
+        return bound
+
+
+def _plain_name(expr: Expr) -> Name | None:
+    """The column beneath casts that keep different values different (varchar to text)."""
+    if isinstance(expr, Cast) and expr.type == "text":
+        expr = expr.arg
+    return expr if isinstance(expr, Name) else None
+
+
+def _all_conditions(node: From, resolver: Resolver) -> tuple[Expr, ...]:
+    if isinstance(node, TableRef):
+        return ()
+    own = _conjuncts(node.on) if node.on is not None else tuple(resolver._using(node, c) for c in node.using)
+    return own + _all_conditions(node.left, resolver) + _all_conditions(node.right, resolver)
+
+
+def _conjuncts(expr: Expr) -> tuple[Expr, ...]:
+    if isinstance(expr, Op) and expr.op == "and":
+        return tuple(c for arg in expr.args for c in _conjuncts(arg))
+    return (expr,)
+
+
+def conjuncts_of(expr: Expr | None) -> tuple[Expr, ...]:
+    """The conditions that all must hold."""
+    return () if expr is None else _conjuncts(expr)
+
+
+def condition_sql(expr: Expr, scope: Scope) -> str:
+    value = compile_expr(expr, scope)
+    if value.type != "bool":
+        raise Unsupported("a condition must be boolean")
+    return value.sql
+
+
+def table_sql(table: CatalogTable) -> str:
+    return f"{quote_name(table.schema)}.{quote_name(table.name)}"
+
+
+def _nullable_aliases(node: From) -> frozenset[str]:
+    if isinstance(node, TableRef):
+        return frozenset()
+    inside = _nullable_aliases(node.left) | _nullable_aliases(node.right)
+    left, right = ({t.alias for t in tables_of(n)} for n in (node.left, node.right))
+    match node.kind:
+        case "left":
+            return inside | right
+        case "right":
+            return inside | left
+        case "full":
+            return inside | left | right
+        case "inner" | "cross":
+            return inside
+        case _:
+            raise Refused("this kind of join is not supported")
+
+
+def _merged_columns(node: From) -> frozenset[str]:
+    if isinstance(node, TableRef):
+        return frozenset()
+    return frozenset(node.using) | _merged_columns(node.left) | _merged_columns(node.right)
+
+
+def column_value(source: Source, column: CatalogColumn, narrowed: Interval | None) -> Value:
+    """A plain column as a value. Its `safe` range is the type's, never the policy's."""
+    base = column.type.base
+    if base in ("varchar", "name", "citext"):
+        base = "text" if base == "varchar" else "other"
+    if base == "other" or not column.deterministic:
+        raise Unsupported(f"column {column.name} has a type that is not supported on private rows", name=column.name)
+    declared = source.policy.get(column.name)
+    bound = bounds_of(declared, base)
+    if narrowed is not None:
+        bound = meet(bound, narrowed)
+    scale = 0 if base in INTS else numeric_scale(column) if base == "numeric" else None
+    return Value(
+        f"{source.sql_alias}.{quote_name(column.name)}", base, _safe(column, base), bound, scale,
+        enum_type=column.type.sql if base == "enum" else None, labels=column.type.labels,
+        column=(source.sql_alias, column.name), collation=column.collation,
+    )
+
+
+def _safe(column: CatalogColumn, base: str) -> Interval:
+    if base in INT_RANGES:
+        return INT_RANGES[base]
+    scale = numeric_scale(column)
+    if base == "numeric" and scale is not None:
+        top = Fraction(10 ** (((column.type.typmod - 4) >> 16) & 0xFFFF))
+        return Interval(-top, top)
+    return ANY
+
+
+def numeric_scale(column: CatalogColumn) -> int | None:
+    """Decimals of numeric(p,s), from its typmod; None where unconstrained."""
+    if column.type.typmod < 4:
+        return None
+    scale = (column.type.typmod - 4) & 0x7FF
+    return scale if scale < 1024 else None
+
+
+def bounds_of(declared: Column | None, base: str) -> Interval:
+    """The policy's bounds as numbers: themselves, days or seconds since 2000-01-01."""
+    if declared is None or declared.bounds is None:
+        return ANY
+    if base in NUMBERS or base in ("date", "timestamp", "timestamptz"):
+        return Interval(_as_number(declared.bounds[0], base), _as_number(declared.bounds[1], base))
+    return ANY
+
+
+def _as_number(bound: Bound, base: str) -> Fraction:
+    if isinstance(bound, dt.date):
+        moment = bound if isinstance(bound, dt.datetime) else dt.datetime(bound.year, bound.month, bound.day)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        seconds = Fraction((moment - dt.datetime(2000, 1, 1)) // dt.timedelta(microseconds=1), 1_000_000)
+        return Fraction(seconds // 86400) if base == "date" else seconds
+    return Fraction(bound)
