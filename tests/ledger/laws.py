@@ -228,7 +228,7 @@ def grants_move_the_limit_below_the_ceiling(open_ledger: Opener) -> None:
         with pytest.raises(BudgetExceeded):
             pay(ledger, "1e-40", own)
         values = [r.values for r in ledger.records() if r.values["event"] == "grant"]
-        assert [(v["reason"], v["analyst"], v["accounts"]) for v in values] == [("quarterly report", "bob", [OWN])]
+        assert [(v["reason"], v["operator"], v["accounts"]) for v in values] == [("quarterly report", "bob", [OWN])]
         with pytest.raises(BudgetExceeded):  # the policy's ceiling is lowered after the grant: the ceiling counts
             pay(ledger, "0.1", accounts("1", ceiling="1.2"))
     whole(open_ledger)

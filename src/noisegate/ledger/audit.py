@@ -20,7 +20,7 @@ from noisegate.ledger.amounts import text
 from noisegate.plan.measure import Charge
 
 GENESIS = bytes(32)  # what stands before the first record
-ASKED, ENDED, RELAYED, GRANTED, USER = "asked", "ended", "relayed", "grant", "user"
+ASKED, ENDED, RELAYED, REFUSED, GRANTED, USER = "asked", "ended", "relayed", "refused", "grant", "user"
 
 
 def now() -> str:
@@ -52,6 +52,7 @@ class AuditEntry:
     digests: tuple[str, ...] = ()
     outcome: str = ""
     seconds: float | None = None
+    operator: str = ""  # who ran the command, for grants and changes of analysts
     reason: str = ""
     time: str = field(default_factory=now)
 

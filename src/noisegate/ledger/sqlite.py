@@ -98,7 +98,7 @@ class SqliteLedger:
         with self._writing() as db:
             after = give(account, _spent(db, account.name), amount)
             _store(db, after)
-            entry = AuditEntry(audit.GRANTED, analyst=by, price=amount, accounts=(account.name,), reason=reason)
+            entry = AuditEntry(audit.GRANTED, operator=by, price=amount, accounts=(account.name,), reason=reason)
             _append(db, [entry])
         return after
 
