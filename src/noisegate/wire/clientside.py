@@ -1,0 +1,336 @@
+"""The client's half of a session: judges each message and passes it on, drops it, or holds the client for a flow.
+
+Invariant: a message is passed on unchanged with its entry in the room's queue, or it does not reach the room at all.
+The last branch of the dispatch refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from noisegate.errors import NoisegateError, Unsupported
+from noisegate.wire import expect, flows, reports
+from noisegate.wire import messages as m
+from noisegate.wire.expect import Entry, Exchange
+from noisegate.wire.faults import fault
+from noisegate.wire.flows import Context
+from noisegate.wire.frames import LENGTH, MESSAGE_BYTES_MAX, Gatherer
+from noisegate.wire.gate import Verdict
+from noisegate.wire.names import RESERVED, Closed, Portal, Prepared
+from noisegate.wire.runs import PortalRun, PreparingRun, RelayedRun
+
+log = logging.getLogger(__name__)
+
+HELD_BYTES_MAX = MESSAGE_BYTES_MAX
+"""Of messages that wait behind a held one; more is not read from the client."""
+
+_SYNC, _TERMINATE = b"SX"
+_IN_COPY = b"dcfHSX"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Hold the client while the flow runs. again: then judge the same message once more."""
+
+    flow: Coroutine[Any, Any, None]
+    again: bool = False
+
+
+Action = Hold | bytes | None
+"""None: pass the message on. bytes: send these in its place."""
+
+
+class InvalidText(NoisegateError):
+    """A text is not in the encoding that both sides speak."""
+
+    sqlstate = "22021"
+
+
+class ReservedName(NoisegateError):
+    """A statement or portal name of the gate's own."""
+
+    sqlstate = "42602"
+
+
+class ClientSide:
+    """`ended` is called once, with what the client is told last, when the session must end."""
+
+    def __init__(self, context: Context, ended: Callable[[bytes], None]) -> None:
+        self._context = context
+        self._room = context.room
+        self._client = context.client
+        self._ended = ended
+        self._gatherer = Gatherer()
+        self._waiting = bytearray()
+        self._flow: asyncio.Task[None] | None = None
+        self.closed = False
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        if self.closed:
+            return
+        if self._room.held:
+            self._waiting += data
+            if len(self._waiting) > HELD_BYTES_MAX:
+                self._client.pause("held")
+            return
+        self._work(self._gatherer.add(data))
+
+    def _work(self, data: bytes) -> None:
+        begin = at = 0
+        size = len(data)
+        while size - at >= 5:
+            length = LENGTH(data, at + 1)[0]
+            end = at + 1 + length
+            if length < 4 or end > size:
+                break
+            try:
+                action = self._judge(data[at], data[at + 5 : end])
+            except m.ProtocolViolation as violation:
+                self._end(reports.fatal("08P01", str(violation)))
+                return
+            if action is not None:
+                if begin < at:
+                    self._room.write(data[begin:at])
+                begin = end
+                if isinstance(action, bytes):
+                    self._room.write(action)
+                else:
+                    self._hold(action.flow, data[at if action.again else end :])
+                    return
+            at = end
+        if begin < at:
+            self._room.write(data if at - begin == size else data[begin:at])
+        if self.closed:
+            return
+        if not self._gatherer.keep(data, at):
+            self._end(reports.fatal("08P01", "invalid message length"))
+
+    # --- holding -----------------------------------------------------------------------------------------------------
+
+    def _hold(self, flow: Coroutine[Any, Any, None], rest: bytes) -> None:
+        """Run a flow; `rest` is worked on when it has ended."""
+        self._room.held = True
+        self._waiting += rest
+        self._flow = asyncio.get_running_loop().create_task(flow)
+        self._flow.add_done_callback(self._release)
+
+    def _release(self, flow: asyncio.Task[None]) -> None:
+        self._flow = None
+        if self.closed or flow.cancelled():
+            return
+        error = flow.exception()
+        if error is not None:
+            log.error("a session's flow failed: %s", fault(error))
+            self._end(reports.fatal("XX000", reports.HIDDEN_FAILED))
+            return
+        self._room.held = False
+        waiting, self._waiting = bytes(self._waiting), bytearray()
+        self._client.resume("held")
+        self._work(waiting)
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    def _judge(self, kind: int, body: bytes) -> Action:
+        room = self._room
+        if room.skip and kind != _SYNC and kind != _TERMINATE:
+            return b""
+        if room.copying and kind not in _IN_COPY:
+            raise m.ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            raise m.ProtocolViolation(f"invalid frontend message type {kind}")
+        return handler(self, body)
+
+    def _query(self, body: bytes) -> Action:
+        if self._room.backslash_quotes:
+            return self._restore()
+        text = _text(m.decode_query(body))
+        if text is None:
+            return Hold(flows.refuse_simple(self._context, _invalid_text()))
+        statements = self._context.gate.classify(text)
+        for statement in statements:
+            if statement.verdict is not Verdict.RELAY:
+                return Hold(flows.simple_query(self._context, text, statements))
+        run = RelayedRun(self._context.gate, self._context.identity, statements)
+        self._room.expect.push(Entry(expect.QUERY, run=run))
+        self._room.opened = False
+        return None
+
+    def _parse(self, body: bytes) -> Action:
+        if self._room.backslash_quotes:
+            return self._restore()
+        parse = m.Parse.decode(body)
+        text = _text(parse.text)
+        if text is None:
+            return self._refuse(_invalid_text())
+        if parse.name.startswith(RESERVED):
+            return self._refuse(_reserved())
+        statements = tuple(self._context.gate.classify(text))
+        if len(statements) == 1 and statements[0].verdict is Verdict.REFUSE:
+            return self._extended(flows.refuse_parse(self._context, statements[0]))
+        prepared = Prepared(parse.name, text, statements)
+        run = PreparingRun(self._context.gate, self._context.identity, text)
+        entry = Entry(expect.PARSE, change=prepared, run=run, doubtful=not prepared.relayed)
+        self._push(entry)
+        if prepared.relayed:
+            return None
+        self._room.expect.push(Entry(expect.DESCRIBE, hidden=_Description(prepared)))
+        return parse.encode() + m.describe_statement(parse.name)
+
+    def _bind(self, body: bytes) -> Action:
+        portal, statement = m.bind_names(body)
+        if portal.startswith(RESERVED) or statement.startswith(RESERVED):
+            return self._refuse(_reserved())
+        names, queue = self._room.names, self._room.expect
+        known = statement in names.statements
+        doubtful = queue.doubts > 0 or not (names.harmless(statement) if known else self._coming(statement))
+        change = Portal(portal, statement)
+        if doubtful:
+            m.Bind.decode(body)  # malformed: the room would end the session too
+            change.body = body
+        self._push(Entry(expect.BIND, change=change, doubtful=doubtful))
+        return None
+
+    def _coming(self, statement: bytes) -> bool:
+        """A harmless Parse of this name is on its way, and nothing doubtful is."""
+        return any(
+            isinstance(entry.change, Prepared) and entry.change.name == statement for entry in self._room.expect.entries
+        )
+
+    def _describe(self, body: bytes) -> Action:
+        if body.startswith(RESERVED, 1):
+            return self._refuse(_reserved())
+        m.decode_target(body)
+        self._push(Entry(expect.DESCRIBE))
+        return None
+
+    def _close(self, body: bytes) -> Action:
+        target, name = m.decode_target(body)
+        if name.startswith(RESERVED):
+            return self._refuse(_reserved())
+        self._push(Entry(expect.CLOSE, change=Closed(target, name)))
+        return None
+
+    def _execute(self, body: bytes) -> Action:
+        name = m.decode_execute(body)
+        if name.startswith(RESERVED):
+            return self._refuse(_reserved())
+        portal = self._room.names.portals.get(name)
+        settled = portal is None or portal.body is None
+        if self._room.expect.doubts or not settled:
+            return self._extended(flows.execute_portal(self._context, name, m.frame(b"E", body)))
+        run = PortalRun(self._context.gate, self._context.identity, self._room.names, name)
+        self._push(Entry(expect.EXECUTE, run=run))
+        return None
+
+    def _sync(self, body: bytes) -> Action:
+        room = self._room
+        room.skip = False
+        if not room.copying:  # the room ignores it there
+            room.opened = False
+            room.expect.push(Entry(expect.SYNC))
+        return None
+
+    def _flush(self, body: bytes) -> Action:
+        return None
+
+    def _copy_data(self, body: bytes) -> Action:
+        return None  # outside COPY the room ignores it
+
+    def _copy_end(self, body: bytes) -> Action:
+        self._room.copying = False
+        if self._room.expect.entries:
+            self._room.expect.push(Entry(expect.COPY_END))
+        return None
+
+    def _terminate(self, body: bytes) -> Action:
+        self._end(b"")
+        return b""
+
+    def _function_call(self, body: bytes) -> Action:
+        error = Unsupported("function calls by the protocol's own message are not supported", hint="Use SELECT.")
+        return Hold(flows.refuse_simple(self._context, error))
+
+    def _refuse(self, error: NoisegateError) -> Action:
+        return self._extended(flows.refuse_message(self._context, error))
+
+    def _restore(self) -> Action:
+        flow = flows.run_extended(self._context, flows.restore_strings(self._context))
+        return Hold(flow, again=True)
+
+    def _extended(self, flow: Coroutine[Any, Any, None]) -> Action:
+        return Hold(flows.run_extended(self._context, flow))
+
+    def _push(self, entry: Entry) -> None:
+        self._room.opened = True
+        self._room.expect.push(entry)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        self._end(b"")
+
+    def writable(self, writable: bool) -> None:
+        self._room.pause(not writable)
+
+    def _end(self, last_words: bytes) -> None:
+        if not self.closed:
+            self.closed = True
+            self._ended(last_words)
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """No more work; the flow that was cancelled, if any."""
+        self.closed = True
+        if self._flow is not None:
+            self._flow.cancel()
+        return self._flow
+
+
+class _Description(Exchange):
+    """The hidden Describe behind a private Parse: what it tells is kept with the statement."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        super().__init__(done=self._told)
+        self._prepared = prepared
+
+    def _told(self) -> None:
+        if not self.dropped and self.error is None:
+            flows.learn(self._prepared, self.replies)
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _invalid_text() -> NoisegateError:
+    return InvalidText('invalid byte sequence for encoding "UTF8"')
+
+
+def _reserved() -> NoisegateError:
+    return ReservedName("names of statements and portals that begin with _ng are noisegate's own")
+
+
+_HANDLERS: dict[int, Callable[[ClientSide, bytes], Action]] = {
+    ord("Q"): ClientSide._query,
+    ord("P"): ClientSide._parse,
+    ord("B"): ClientSide._bind,
+    ord("D"): ClientSide._describe,
+    ord("C"): ClientSide._close,
+    ord("E"): ClientSide._execute,
+    ord("S"): ClientSide._sync,
+    ord("H"): ClientSide._flush,
+    ord("d"): ClientSide._copy_data,
+    ord("c"): ClientSide._copy_end,
+    ord("f"): ClientSide._copy_end,
+    ord("X"): ClientSide._terminate,
+    ord("F"): ClientSide._function_call,
+}

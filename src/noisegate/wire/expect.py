@@ -1,0 +1,123 @@
+"""What the clean room still owes: one entry per message sent to it, in order. Pure; the table is WIRE's.
+
+Invariant: the head entry is the one that the room's next reply belongs to. What a message changes (names, the end of
+a statement) is carried by its entry and happens when the room confirms it, never when the message is sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from noisegate.wire import messages as m
+from noisegate.wire.names import Change
+
+PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY = b"PBCDESQ"
+COPY_END = ord("c")  # a CopyDone or CopyFail was sent here; nothing answers it
+
+ENDS: dict[int, bytes] = {
+    PARSE: b"1",
+    BIND: b"2",
+    CLOSE: b"3",
+    DESCRIBE: b"Tn",
+    EXECUTE: b"CIs",
+    SYNC: b"Z",
+    QUERY: b"Z",
+}
+"""Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
+
+
+class Run(Protocol):
+    """A statement that the client waits for, as the relay meets it."""
+
+    started: float  # loop seconds
+
+    def completed(self, kind: int, body: bytes) -> bytes | None:
+        """CommandComplete, EmptyQueryResponse or PortalSuspended: what to send in its place, None for as it is."""
+        ...
+
+    def failed(self, fields: m.Fields) -> m.Fields | None:
+        """ErrorResponse: what to send in its place, None for as it is."""
+        ...
+
+    def skipped(self) -> None:
+        """An error in front of it: the room never began it."""
+        ...
+
+    def lost(self) -> None:
+        """The session ended first."""
+        ...
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Collects the replies of hidden entries. `done` is called once, when the last of them is answered or dropped."""
+
+    done: Callable[[], None] | None = None
+    replies: list[tuple[int, bytes]] = field(default_factory=list)
+    error: m.Fields | None = None
+    remaining: int = 0
+    dropped: bool = False
+
+    def settle(self) -> None:
+        self.remaining -= 1
+        if self.remaining == 0 and self.done is not None:
+            self.done()
+
+
+@dataclass(slots=True)
+class Entry:
+    kind: int
+    hidden: Exchange | None = None
+    change: Change | None = None
+    run: Run | None = None
+    doubtful: bool = False  # an unconfirmed Parse or Bind that may concern private tables
+
+
+class Expect:
+    """The queue. `doubts` counts the doubtful entries in it."""
+
+    __slots__ = ("doubts", "entries")
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque()
+        self.doubts = 0
+
+    def push(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.doubts += entry.doubtful
+        if entry.hidden is not None:
+            entry.hidden.remaining += 1
+
+    def pop(self) -> Entry:
+        """The head is answered. Ends of COPY data behind it have no answer of their own."""
+        entry = self.entries.popleft()
+        self.doubts -= entry.doubtful
+        while self.entries and self.entries[0].kind == COPY_END:
+            self.entries.popleft()
+        return entry
+
+    def fail(self) -> tuple[list[Entry], bool]:
+        """The head's error: (entries that are never answered, whether the room now discards until a Sync to come).
+
+        A Query or Sync stays: its ReadyForQuery still comes. Else everything up to the next Sync goes, Query too.
+        """
+        if not self.entries or self.entries[0].kind in (SYNC, QUERY):
+            return [], False
+        dropped = []
+        while self.entries and self.entries[0].kind != SYNC:
+            entry = self.entries.popleft()
+            self.doubts -= entry.doubtful
+            dropped.append(entry)
+        return dropped, not self.entries
+
+    def copy_in(self) -> None:
+        """The head began COPY FROM STDIN: the room ignores Syncs that were sent before the data's end."""
+        head = self.entries.popleft()
+        while self.entries and self.entries[0].kind == SYNC:
+            self.entries.popleft()
+        if self.entries and self.entries[0].kind == COPY_END:
+            self.entries.popleft()
+        self.entries.appendleft(head)
