@@ -16,7 +16,8 @@ from noisegate.plan.measure import FragmentPlan, Selection
 Settings = tuple[tuple[str, str], ...]
 
 # What makes texts of values and meanings of operators independent of the role's and the server's own settings.
-# jit and work_mem: bench/README.md. The lock timeout holds while a table is being altered, before the charge.
+# jit compiles longer than it saves; more work_mem than this makes the planner drop the parallel partial aggregate, and
+# is slower. The lock timeout is for tables that are being altered: locks are taken before the charge.
 SESSION: Final[Settings] = (
     ("jit", "off"),
     ("work_mem", "4MB"),

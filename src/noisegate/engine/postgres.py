@@ -25,6 +25,7 @@ from noisegate.plan.trust import Confidential
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 15.0
+CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
 TIMEOUT_MARGIN_S: Final = 5.0  # the server's own clock comes first; ours is for a server that is silent
 RETURN_TIMEOUT_S: Final = 5.0
 UNCHARGED: Final = "Nothing was charged."
@@ -94,7 +95,8 @@ class PostgresEngine:
         pool = await self._open_pool()
         connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
         try:
-            await connection.execute(sql)
+            async with asyncio.timeout(CATALOG_TIMEOUT_S):
+                await connection.execute(sql)
         except BaseException:
             await self._give_back(connection)
             raise
@@ -152,7 +154,7 @@ class _Prepared:
 async def _check_tables(connection: Any, plans: Sequence[FragmentPlan], fingerprint_sql: str) -> None:
     """Raises SchemaChanged unless every table is what it was when the plans were made."""
     for schema, name, fingerprint in sorted({table for plan in plans for table in plan.tables}):
-        if await connection.fetchval(fingerprint_sql, schema, name) != fingerprint:
+        if await connection.fetchval(fingerprint_sql, schema, name, timeout=CATALOG_TIMEOUT_S) != fingerprint:
             raise _schema_changed()
 
 
@@ -160,12 +162,12 @@ async def _apply(connection: Any, settings: Settings) -> None:
     """For the rest of the transaction; the plans' parsing included, which already reads constants by them."""
     values = [text for setting in (*settings, PLAN_EACH_QUERY) for text in setting]
     calls = ", ".join(f"set_config(${i}, ${i + 1}, true)" for i in range(1, len(values), 2))
-    await connection.fetchrow(f"SELECT {calls}", *values)
+    await connection.fetchrow(f"SELECT {calls}", *values, timeout=CATALOG_TIMEOUT_S)
 
 
 async def _prepare(connection: Any, plan: FragmentPlan, sql: str, secret_count: int) -> _Prepared:
     """Have the generated SQL parsed: a question of the catalog only, so what it refuses need not be charged."""
-    statement = await _accepted(connection.prepare(sql))
+    statement = await _accepted(connection.prepare(sql, timeout=CATALOG_TIMEOUT_S))
     check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()])
     return _Prepared(statement, secret_count)
 
