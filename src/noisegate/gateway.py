@@ -1,0 +1,292 @@
+"""The walk of one statement, from the analyst's text to what runs in its place. The only place that sees every room.
+
+    judge, settings, read, split, type, constants, analyse, price, check, charge, run, release, rewrite
+
+Describe and EXPLAIN stop before the charge. Nothing looks at a private row before the charge is durable (I3); nothing
+read from the engine leaves but through the release gate (I2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from noisegate.engine.interface import Engine
+from noisegate.errors import Internal, NoisegateError, TooManyConnections
+from noisegate.ledger.accounts import AccountLimit, accounts_of, left
+from noisegate.ledger.asynchronous import AsyncLedger
+from noisegate.ledger.audit import ASKED, REFUSED, RELAYED, AuditEntry
+from noisegate.mechanisms.gate import release, second_road
+from noisegate.plan.catalog import Snapshot
+from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
+from noisegate.plan.reading import OutputType, Reading
+from noisegate.plan.trust import Confidential, Receipt, Release
+from noisegate.planning.cache import Cache
+from noisegate.planning.jobs import AnalyseJob
+from noisegate.planning.pool import PlanningPool
+from noisegate.privacy.explain import explain, show
+from noisegate.privacy.planner import Analysis, price
+from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
+from noisegate.query.split import Fragment, Split
+from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
+from noisegate.query.tree import Expr, Join
+from noisegate.room.checker import Checker
+from noisegate.room.cluster import CleanRoom
+from noisegate.room.remainder import rewrite
+from noisegate.settings import SessionSettings, check_setting, read_settings, without_parameters
+from noisegate.wire import gate as wire
+
+_log = logging.getLogger("noisegate")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a text means under given settings: cached by both."""
+
+    reading: Reading
+    split: Split
+    outputs: tuple[tuple[OutputType, ...], ...]
+    parts: tuple[Expr, ...]  # constant subexpressions, which the session evaluates at every execution
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What `finished` needs of an answered statement."""
+
+    receipt: Receipt | None
+    asked: AuditEntry
+
+
+class Gateway:
+    """One policy's database. Satisfies wire.gate.Gate."""
+
+    def __init__(
+        self, snapshot: Snapshot, room: CleanRoom, checker: Checker, engine: Engine, ledger: AsyncLedger,
+        pool: PlanningPool,
+    ) -> None:
+        self.snapshot = snapshot
+        self._room = room
+        self._checker = checker
+        self._engine = engine
+        self._ledger = ledger
+        self._pool = pool
+        self._private_names = frozenset(name for schema, name in snapshot.tables if snapshot.is_private((schema, name)))
+        self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
+        self._shapes: Cache[Shape] = Cache(1024)
+        self._analyses: Cache[tuple[Analysis, ...]] = Cache(1024)
+        self._sessions: dict[str, int] = {}
+
+    # -- wire.gate.Gate -------------------------------------------------------------------------------------------
+    def classify(self, text: str) -> Sequence[wire.Statement]:
+        found = self._classified.get(text)
+        if found is not None:
+            return found
+        try:
+            statements = tuple(self._judged(s) for s in sketch(text))
+        except NoisegateError as error:
+            return (wire.Statement(text, 0, wire.Verdict.REFUSE, error),)
+        return self._classified.put(text, statements) if len(text) < 16_384 else statements
+
+    def _judged(self, one: Sketch) -> wire.Statement:
+        judgement = judge(one, self._private_names)
+        refusal = judgement.refusal or check_setting(one, self.snapshot.policy.price)
+        verdict = wire.Verdict.REFUSE if refusal is not None else wire.Verdict(judgement.verdict.value)
+        if refusal is not None and refusal.position is None:
+            refusal.position = locate(one.tokens, refusal.name) - one.offset
+        return wire.Statement(one.text, one.offset, verdict, refusal)
+
+    async def admit(self, identity: wire.Identity) -> wire.RoomAddress:
+        most = self.snapshot.policy.access.sessions_per_analyst_max
+        if self._sessions.get(identity.analyst, 0) >= most:
+            raise TooManyConnections(f'too many connections for role "{identity.analyst}"')
+        self._ledger.check()
+        self._sessions[identity.analyst] = self._sessions.get(identity.analyst, 0) + 1
+        try:
+            return await asyncio.to_thread(self._room.address, self.snapshot.policy.database, identity.analyst)
+        except BaseException:
+            self.left(identity)
+            raise
+
+    def left(self, identity: wire.Identity) -> None:
+        count = self._sessions.get(identity.analyst, 1) - 1
+        if count > 0:
+            self._sessions[identity.analyst] = count
+        else:
+            self._sessions.pop(identity.analyst, None)
+
+    def relayed(self, identity: wire.Identity, text: str, outcome: str, seconds: float) -> None:
+        event = RELAYED if outcome == "ok" else REFUSED
+        entry = self._entry(event, identity, text)
+        self._ledger.relayed(replace(entry, outcome=outcome, seconds=seconds))
+
+    def finished(self, question: wire.Question, answer: wire.Answer | None, outcome: str, seconds: float) -> None:
+        token = answer.token if answer is not None else None
+        if isinstance(token, Token) and token.receipt is not None:
+            self._ledger.finished(token.receipt, token.asked, outcome, seconds)
+        else:
+            self.relayed(question.identity, question.text, outcome, seconds)
+
+    async def answer(self, question: wire.Question, hidden: wire.Hidden) -> wire.Answer:
+        one = sketch(question.text)[0]
+        judgement = judge(one, self._private_names)
+        try:
+            return await self._answer(question, judgement, one, hidden)
+        except NoisegateError as error:
+            if error.position is None:
+                error.position = locate(one.tokens, error.name)
+            raise
+
+    # -- the walk -------------------------------------------------------------------------------------------------
+    async def _answer(
+        self, question: wire.Question, judgement: Judgement, one: Sketch, hidden: wire.Hidden
+    ) -> wire.Answer:
+        if judgement.verdict is not Verdict.PRIVATE:
+            raise Internal("a statement that is not private was asked as one")
+        settings = await read_settings(hidden, self.snapshot.policy.price)
+        if settings.shadows(one.tokens, self._private_names):
+            return wire.Answer("", relay=True)
+        self._ledger.check()
+        shape = await self._shape(question, judgement, settings)
+        if not shape.split.fragments:
+            return wire.Answer("", relay=True)
+        analyses = await self._analyse(question, shape, settings, hidden)
+        plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
+        lines = explain(plan, analyses)
+        if judgement.wrapper is Wrapper.EXPLAIN:
+            return await self._explained(question, plan, lines)
+        self._check(plan)
+        return await self._ask(question, shape, plan, tables, lines)
+
+    async def _shape(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Shape:
+        """What the text means: PostgreSQL's reading of it, split, with the types of every output."""
+        key = (judgement.query, settings.reading, question.param_types, question.identity.analyst)
+        found = self._shapes.get(key)
+        if found is not None:
+            return found
+        columns = 0 if judgement.wrapper is Wrapper.EXPLAIN else len(question.columns)
+        reading = await self._checker.read(
+            judgement.query, settings.reading, question.param_types, columns, analyst=question.identity.analyst
+        )
+        frozen = settings.frozen_words(judgement.query, reading.sql)
+        if frozen is not None:
+            raise frozen
+        split = await self._pool.read(reading.sql)
+        outputs = tuple([await self._types(f, question) for f in split.fragments])
+        parts = tuple(p for f in split.fragments for p in constant_parts(_expressions(f)))
+        return self._shapes.put(key, Shape(reading, split, outputs, parts))
+
+    async def _types(self, fragment: Fragment, question: wire.Question) -> tuple[OutputType, ...]:
+        sql = fragment.describe_sql
+        if question.param_types:
+            sql = without_parameters(sql, question.param_types)
+        return await self._checker.describe(sql)
+
+    async def _analyse(
+        self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
+    ) -> tuple[Analysis, ...]:
+        """Evaluate the constants in the session, then plan in a worker."""
+        row: tuple[bytes | None, ...] = ()
+        if shape.parts:
+            rows = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
+            row = rows[0]
+        key = (shape.reading.sql, row, settings.reading)
+        found = self._analyses.get(key)
+        if found is not None:
+            return found
+        job = AnalyseJob(shape.split.fragments, shape.outputs, decode_row(shape.parts, row), settings.reading.time_zone)
+        return self._analyses.put(key, await self._pool.analyse(job))
+
+    def _check(self, plan: StatementPlan) -> None:
+        """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""
+        if sum(second_road(f) for f in plan.fragments) > plan.price.epsilon:
+            raise Internal("a statement would cost more than its price")
+        if sum(f.delta for f in plan.fragments) > plan.price.delta:
+            raise Internal("a statement would cost more than its price")
+
+    async def _ask(
+        self, question: wire.Question, shape: Shape, plan: StatementPlan, tables: Sequence[NoisyTable],
+        lines: Sequence[str],
+    ) -> wire.Answer:
+        """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
+        identity = question.identity
+        asked = replace(
+            self._entry(ASKED, identity, question.text), plan="\n".join(lines), decision="private",
+            policy_hash=self.snapshot.version,
+        )
+        async with self._engine.snapshot(plan.fragments) as snapshot:
+            receipt = await self._ledger.charge(
+                identity.analyst, self._accounts(identity.analyst), plan.price, plan.digests, asked
+            )
+            try:
+                totals = [await snapshot.run(f) for f in plan.fragments]
+                sql = await asyncio.to_thread(self._release, shape.split, plan, tables, totals, receipt)
+            except BaseException as error:
+                self._closed(receipt, asked, error)
+                raise
+        notice = await self._notice(identity, plan.price)
+        return wire.Answer(sql, (notice,), token=Token(receipt, asked))
+
+    def _release(
+        self, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable], totals: Sequence[Confidential],
+        receipt: Receipt,
+    ) -> str:
+        releases: list[Release] = [
+            release(c, f, receipt) for c, f in zip(totals, plan.fragments, strict=True)
+        ]
+        return rewrite(split.remainder, split.with_at, split.with_more, plan.fragments, tables, releases)
+
+    def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
+        """The charge stands; the audit says how the statement ended."""
+        outcome = error.sqlstate if isinstance(error, NoisegateError) else "57014"
+        try:
+            self._ledger.finished(receipt, asked, outcome, 0.0)
+        except NoisegateError:
+            _log.error("the end of a charged statement could not be recorded")
+
+    async def _explained(self, question: wire.Question, plan: StatementPlan, lines: list[str]) -> wire.Answer:
+        rest = await self._left(question.identity.analyst)
+        lines.append(f"Budget left after it: epsilon {show(rest.epsilon - plan.price.epsilon)}, "
+                     f"delta {show(rest.delta - plan.price.delta)}")
+        items = ", ".join(f"{quote_literal(line)}" for line in lines)
+        return wire.Answer(
+            f"SELECT pg_catalog.unnest(ARRAY[{items}]::pg_catalog.text[]) AS \"QUERY PLAN\"", tag="EXPLAIN"
+        )
+
+    async def _notice(self, identity: wire.Identity, cost: Charge) -> wire.Notice:
+        rest = await self._left(identity.analyst)
+        return wire.Notice(
+            f"noisegate: price epsilon {show(cost.epsilon)}" + (f", delta {show(cost.delta)}" if cost.delta else "")
+            + f"; left: epsilon {show(rest.epsilon)}, delta {show(rest.delta)}"
+        )
+
+    # -- accounts and records -------------------------------------------------------------------------------------
+    def _accounts(self, analyst: str) -> tuple[AccountLimit, ...]:
+        return accounts_of(self.snapshot.policy, analyst)
+
+    async def _left(self, analyst: str) -> Charge:
+        account = self._accounts(analyst)[0]
+        return left(account, await self._ledger.balance(account.name))
+
+    def _entry(self, event: str, identity: wire.Identity, text: str) -> AuditEntry:
+        return AuditEntry(
+            event, analyst=identity.analyst, client_address=identity.client_address,
+            application_name=identity.application_name, database=identity.database, sql=text,
+        )
+
+
+def _expressions(fragment: Fragment) -> list[Expr]:
+    """Every expression of a fragment that the engine will see."""
+    found: list[Expr] = list(fragment.keys)
+    if fragment.where is not None:
+        found.append(fragment.where)
+    for call in fragment.aggregates:
+        found += [*call.args, *([call.filter] if call.filter is not None else [])]
+    pending = [fragment.relation]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Join):
+            found += [node.on] if node.on is not None else []
+            pending += [node.left, node.right]
+    return found

@@ -1,0 +1,149 @@
+"""Worker processes for planning: warm, bounded in time and memory, replaced when they overrun."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import multiprocessing.connection
+import resource
+import signal
+from typing import Any
+
+from noisegate.errors import Internal, Unavailable
+from noisegate.plan.catalog import Snapshot
+from noisegate.planning.jobs import AnalyseJob, Failure, Job, ReadJob, overrun, raise_failure, run_job
+from noisegate.privacy.planner import Analysis
+from noisegate.query.split import Split
+
+JOB_SECONDS = 3.0
+START_SECONDS = 30.0
+MEMORY_BYTES = 1 << 30
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def worker_main(connection: multiprocessing.connection.Connection, snapshot: Snapshot, memory: int) -> None:
+    """The life of a worker: limits first, then job after job until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    connection.send("ready")
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer = run_job(job, snapshot)
+        try:
+            connection.send(answer)
+        except MemoryError:
+            connection.send(Failure("TooComplex", "the statement is too complex to plan", "", "", None))
+
+
+class _Worker:
+    """One process and our end of its pipe."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._ours, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(
+            target=worker_main, args=(theirs, snapshot, MEMORY_BYTES), name="noisegate-planner", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._ready = False
+
+    def ask(self, job: Job) -> Any:
+        """Blocking. Raises TimeoutError, EOFError, OSError: then the worker must be ended."""
+        if not self._ready:
+            self._receive(START_SECONDS)
+            self._ready = True
+        self._ours.send(job)
+        return self._receive(JOB_SECONDS)
+
+    def warm(self) -> None:
+        if not self._ready:
+            self._receive(START_SECONDS)
+            self._ready = True
+
+    def _receive(self, seconds: float) -> Any:
+        if not self._ours.poll(seconds):
+            raise TimeoutError
+        return self._ours.recv()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join(5)
+        self._ours.close()
+
+
+class PlanningPool:
+    """A few workers for one snapshot; jobs wait for a free one."""
+
+    def __init__(self, snapshot: Snapshot, size: int = 2) -> None:
+        self._snapshot = snapshot
+        self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._all: set[_Worker] = set()
+        self._size = size
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start all workers and wait until they are warm. Raises Unavailable."""
+        for _ in range(self._size):
+            self._free.put_nowait(self._new())
+        try:
+            await asyncio.gather(*(asyncio.to_thread(w.warm) for w in self._all))
+        except (TimeoutError, EOFError, OSError):
+            self.close()
+            raise Unavailable("the planning workers did not start") from None
+
+    def _new(self) -> _Worker:
+        worker = _Worker(self._snapshot)
+        self._all.add(worker)
+        return worker
+
+    async def read(self, sql: str) -> Split:
+        answer = await self._run(ReadJob(sql))
+        if isinstance(answer, Split):
+            return answer
+        raise Internal("a planning worker answered something else")
+
+    async def analyse(self, job: AnalyseJob) -> tuple[Analysis, ...]:
+        answer = await self._run(job)
+        if isinstance(answer, tuple):
+            return answer
+        raise Internal("a planning worker answered something else")
+
+    async def _run(self, job: Job) -> Any:
+        """Run a job on a free worker. Raises the worker's refusal, or TooComplex when it overran or died."""
+        worker = await self._free.get()
+        task = asyncio.ensure_future(asyncio.to_thread(worker.ask, job))
+        try:
+            answer = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda _: self._put_back(worker, _failed(task)))
+            raise
+        except (TimeoutError, EOFError, OSError, MemoryError):
+            self._put_back(worker, failed=True)
+            raise overrun() from None
+        self._put_back(worker, failed=False)
+        if isinstance(answer, Failure):
+            raise raise_failure(answer)
+        return answer
+
+    def _put_back(self, worker: _Worker, failed: bool) -> None:
+        if failed or self._closed:
+            self._all.discard(worker)
+            worker.end()
+            if self._closed:
+                return
+            worker = self._new()
+        self._free.put_nowait(worker)
+
+    def close(self) -> None:
+        self._closed = True
+        for worker in self._all:
+            worker.end()
+        self._all.clear()
+
+
+def _failed(task: asyncio.Future[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None

@@ -1,0 +1,63 @@
+"""The statement that runs in the clean room: the remainder over noisy tables. It accepts releases only.
+
+Invariant: nothing but released numbers, canonical keys and the analyst's own statement is in the text. Keys are quoted
+so that no session setting changes them; each noisy table is one materialized CTE: a release used twice is drawn once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from noisegate.plan.measure import FragmentPlan, NoisyColumn, NoisyTable
+from noisegate.plan.trust import Release
+
+
+def rewrite(
+    remainder: str,
+    with_at: int,
+    with_more: bool,
+    plans: Sequence[FragmentPlan],
+    tables: Sequence[NoisyTable],
+    releases: Sequence[Release],
+) -> str:
+    """`remainder` with one CTE per fragment, put in at character `with_at` (before a WITH list, if `with_more`)."""
+    ctes = ", ".join(
+        f"_ng_f{i} AS MATERIALIZED ({noisy_select(plan, table, release)})"
+        for i, (plan, table, release) in enumerate(zip(plans, tables, releases, strict=True))
+    )
+    text = f" {ctes}," if with_more else f"WITH {ctes} "
+    return remainder[:with_at] + text + remainder[with_at:]
+
+
+def noisy_select(plan: FragmentPlan, table: NoisyTable, release: Release) -> str:
+    """SELECT of the noisy table: k0.. and a0.. with the types of the original columns."""
+    names = [*(k.name for k in plan.keys), *plan.columns]
+    arrays = [_text_array([row[0][i] for row in release.rows]) for i in range(len(plan.keys))]
+    arrays += [_number_array([row[1][i] for row in release.rows]) for i in range(len(plan.columns))]
+    rows = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
+    columns = [f"{_typed(c)} AS k{i}" for i, c in enumerate(table.keys)]
+    columns += [f"{_typed(c)} AS a{i}" for i, c in enumerate(table.aggregates)]
+    return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({rows}) AS r({', '.join(names)})"
+
+
+def _typed(column: NoisyColumn) -> str:
+    collate = f" COLLATE {column.collation}" if column.collation is not None else ""
+    return f"(({column.sql})::{column.type_sql}){collate}"
+
+
+def _number_array(values: Sequence[int]) -> str:
+    return "'{" + ",".join(map(str, values)) + "}'::pg_catalog.numeric[]"
+
+
+def _text_array(values: Sequence[str | None]) -> str:
+    """An escape string of pure ASCII: the same array under every client encoding and every standard_conforming_strings.
+    (array_nulls must be on; the gate checks it.)"""
+    items = ",".join("NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
+    return f"E'{{{_escape(items)}}}'::pg_catalog.text[]"
+
+
+def _escape(text: str) -> str:
+    out = text.replace("\\", "\\\\").replace("'", "\\'")
+    if out.isascii():
+        return out
+    return "".join(c if c < "\x80" else f"\\u{ord(c):04x}" if c < "\U00010000" else f"\\U{ord(c):08x}" for c in out)
