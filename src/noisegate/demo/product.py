@@ -133,10 +133,9 @@ def _users_sql(users: int) -> str:
 def _activity_sql(events: int) -> str:
     """How many events each user has, and where the numbers of their events and sessions start.
 
-    Pareto with exponent 1.6 (a paying user twice as much), cut at 80 times the least and at a thousandth of all events;
-    what rounding leaves over is spread one by one, so that the counts add up to `events` exactly.
+    Pareto with exponent 1.6 (a paying user twice as much), cut at 80 times the least. What rounding leaves over is
+    spread one by one, so that the counts add up to `events` exactly.
     """
-    most = max(20, events // 1000)
     pareto = f"(1 - {_uniform('id', 20)}) ^ (-1 / 1.6) * CASE WHEN plan = 'free' THEN 1 ELSE 2 END"
     return f"""
         CREATE TABLE demo_activity AS
@@ -145,7 +144,7 @@ def _activity_sql(events: int) -> str:
                    CASE WHEN {_uniform("id", 21)} < 0.92 THEN least({pareto}, 80) ELSE 0 END AS w
             FROM users),
         shares AS (
-            SELECT *, least(floor(w * {events} / greatest(sum(w) OVER (), 1)), {most})::bigint AS n FROM weights),
+            SELECT *, floor(w * {events} / greatest(sum(w) OVER (), 1))::bigint AS n FROM weights),
         active AS (
             SELECT *, row_number() OVER (ORDER BY w = 0, id) AS place, count(*) FILTER (WHERE w > 0) OVER () AS many,
                    {events} - sum(n) OVER () AS missing

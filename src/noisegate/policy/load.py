@@ -31,6 +31,7 @@ HINTS: Final[Mapping[str, str]] = {
     "analysts": "write one line per analyst, like 'alice: {epsilon: 20, delta: 1e-6}'",
     "bounds": "write two numbers, dates or timestamps, like 'bounds: [0, 100]' or 'bounds: [2020-01-01, 2025-12-31]'",
     "budgets": "write 'dataset: {epsilon: 100, delta: 1e-5}' and 'analyst: {epsilon: 10, delta: 1e-6}' below it",
+    "ceiling": "write the most that grants may ever reach, like '{epsilon: 20, delta: 2e-6}'",
     "columns": "write one line per column, like 'age: {bounds: [0, 120]}' or 'plan: {}'",
     "database": "write the name that clients connect to, like 'database: demo'",
     "dataset": "write 'dataset: {epsilon: 100, delta: 1e-5}'",

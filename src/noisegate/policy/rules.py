@@ -247,6 +247,12 @@ def budget_amounts(policy: Policy) -> Problems:
             yield Problem((*path, "delta"), "delta is not a probability below 1; write a number like '1e-6'")
 
 
+def budget_ceilings(policy: Policy) -> Problems:
+    for path, budget in _budgets(policy):
+        if budget.ceiling is not None and not budget.ceiling.delta < 1:
+            yield Problem((*path, "ceiling", "delta"), "delta is not a probability below 1; write a number like '1e-6'")
+
+
 def budget_deltas(policy: Policy) -> Problems:
     """A budget must fit more than one statement that selects groups; an explicit 0 says that none shall run."""
     price = policy.price.delta
@@ -287,6 +293,7 @@ RULES: Final[tuple[Callable[[Policy], Problems], ...]] = (
     domain_targets,
     prices,
     budget_amounts,
+    budget_ceilings,
     budget_deltas,
     analyst_names,
 )
