@@ -30,7 +30,7 @@ SELECT pg_catalog.pg_get_viewdef(c.oid) AS sql,
              FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
              LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.collnamespace
              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS collations
-FROM pg_catalog.pg_class c WHERE c.oid = 'pg_temp._ng_v'::pg_catalog.regclass
+FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('pg_temp._ng_v')
 """
 _FUNCTION: Final = """
 SELECT pg_catalog.pg_get_function_sqlbody(p.oid) FROM pg_catalog.pg_proc p
@@ -64,7 +64,7 @@ class Checker:
         self, sql: str, settings: ReadSettings, param_types: tuple[int, ...], n_columns: int, *, analyst: str
     ) -> Reading:
         """PostgreSQL's reading of one query (SELECT, VALUES, TABLE, WITH; no final semicolon) with `n_columns` output
-        columns, as the session with these settings understands it. `analyst` is what "$user" means there.
+        columns (0: find out), as the session with these settings understands it. `analyst` is what "$user" means there.
 
         The caller has seen the room accept `sql` as a single statement. `param_types` are the object ids of its
         parameters; where there are any, `outputs` is empty. Output columns of a reading without parameters are
@@ -82,7 +82,7 @@ class Checker:
             )
             if param_types:
                 return await _body(connection, sql, param_types)
-            return await _view(connection, sql, n_columns)
+            return await _view(connection, sql, n_columns or await _column_count(connection, sql))
 
         return await self._answer(ask)
 
@@ -94,8 +94,7 @@ class Checker:
 
         async def ask(connection: asyncpg.Connection) -> tuple[OutputType, ...]:
             await connection.execute(_CANONICAL)
-            n_columns = len((await connection.prepare(sql)).get_attributes())
-            return (await _view(connection, sql, n_columns)).outputs
+            return (await _view(connection, sql, await _column_count(connection, sql))).outputs
 
         return await self._answer(ask)
 
@@ -118,10 +117,7 @@ class Checker:
                 break
             except asyncpg.PostgresError:
                 # Which error it was is PostgreSQL's word about a text that it accepted elsewhere: no help to anybody.
-                raise Unsupported(
-                    "this statement cannot be analysed",
-                    hint="Columns of type record, and parameters of unknown type, are not supported.",
-                ) from None
+                raise _not_analysed() from None
         raise Unavailable("the clean room does not answer")
 
     async def _try(self, ask: Callable[[asyncpg.Connection], Awaitable[_Result]]) -> _Result:
@@ -134,7 +130,7 @@ class Checker:
             await connection.execute("BEGIN")
             try:
                 result = await ask(connection)
-            except asyncpg.PostgresError:
+            except (asyncpg.PostgresError, Unsupported):
                 await connection.execute("ROLLBACK")
                 clean = True
                 raise
@@ -150,9 +146,12 @@ class Checker:
         return await asyncpg.connect(
             self._dsn,
             timeout=ANSWER_TIMEOUT_S,
-            statement_cache_size=0,
             server_settings={"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "noisegate checker"},
         )
+
+
+async def _column_count(connection: asyncpg.Connection, sql: str) -> int:
+    return len((await connection.prepare(sql)).get_attributes())
 
 
 async def _view(connection: asyncpg.Connection, sql: str, n_columns: int) -> Reading:
@@ -164,6 +163,8 @@ async def _view(connection: asyncpg.Connection, sql: str, n_columns: int) -> Rea
     await connection.execute(_CANONICAL)
     row = await connection.fetchrow(_VIEW)
     outputs = tuple(OutputType(*pair) for pair in zip(row["types"], row["collations"], strict=True))
+    if len(outputs) != n_columns:
+        raise _not_analysed()
     return Reading(row["sql"].strip().removesuffix(";"), outputs)
 
 
@@ -176,13 +177,15 @@ async def _body(connection: asyncpg.Connection, sql: str, param_types: tuple[int
         list(param_types),
     )
     if types is None or len(types) != len(param_types):
-        raise Unsupported("this statement cannot be analysed", hint="A parameter has an unknown type.")
+        raise _not_analysed()
+    # Parsed only: a view's grammar holds one query and nothing else, a function's body may hold several statements.
+    await connection.prepare(f"CREATE TEMP VIEW _ng_v AS {sql}\n")
     function = f"CREATE FUNCTION pg_temp._ng_f({', '.join(types)}) RETURNS SETOF record LANGUAGE sql "
     await (await connection.prepare(f"{function}BEGIN ATOMIC {sql}\n; END")).fetch()
     await connection.execute(_CANONICAL)
     found = _BODY.match(await connection.fetchval(_FUNCTION) or "")
     if found is None:
-        raise Unsupported("this statement cannot be analysed")
+        raise _not_analysed()
     return Reading(found[1].strip().removesuffix(";"), ())
 
 
@@ -190,3 +193,10 @@ def _named(search_path: str, analyst: str) -> str:
     """The search path with "$user" (the checker's own name there) replaced by the analyst's."""
     quoted = '"' + analyst.replace('"', '""') + '"'
     return _USER.sub(lambda _: quoted, search_path)
+
+
+def _not_analysed() -> Unsupported:
+    return Unsupported(
+        "this statement cannot be analysed",
+        hint="Columns of type record, and parameters of unknown type, are not supported.",
+    )
