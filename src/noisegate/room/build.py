@@ -94,6 +94,7 @@ def _fill(server: EmbeddedServer, database: str, snapshot: Snapshot) -> None:
         room.execute("CREATE TABLE noisegate.build AS SELECT %s AS version, now() AS copied_at", (_version(snapshot),))
         _run(room, rights.inside(snapshot))
         room.execute(tripwire.NOT_LEAKPROOF_SQL)
+        room.execute(tripwire.NO_SAMPLING_SQL)
 
 
 def _create_database(admin: psycopg.Connection[Any], name: str, locale: DatabaseLocale) -> None:

@@ -28,10 +28,11 @@ def check_analyst_name(analyst: str) -> None:
 
 
 def ensure_groups(admin: psycopg.Connection[Any]) -> None:
-    """The roles that are there once per cluster. The checker may use the connections that are kept back."""
+    """Roles and rights that are there once per cluster. The checker may use the connections that are kept back."""
     for role, login in ((ANALYSTS, "NOLOGIN"), (CHECKER, "LOGIN")):
         if not _exists(admin, role):
             admin.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), sql.SQL(login)))
+    admin.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
     admin.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(sql.Identifier(CHECKER)))
 
 

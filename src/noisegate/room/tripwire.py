@@ -1,12 +1,12 @@
 """The second net: a private table that is read in the clean room raises (SQLSTATE NG001), it never counts zero rows.
 
-Each private table is under a row-security policy that raises. The policy's function is STABLE and reads no column, so
-PostgreSQL runs it once, before the first row is looked for, in whatever plan. Behind that stand two dummy rows per
-table (one with NULL wherever NULL is allowed, which is what index conditions such as IS NULL and max() look for) and
-a database without LEAKPROOF functions, so that no condition of the analyst is tried before the policy.
+Each private table is under a row-security policy whose function raises when it sees a row. So that there is a row to
+see, each has two (dummies; NULL wherever NULL is allowed in the second: IS NULL and max() look for rows by index
+conditions that no function guards). So that no condition of the analyst drops the row before the policy sees it, no
+function of the database is LEAKPROOF, and the methods of TABLESAMPLE, which skip rows earlier than any policy, are
+not there.
 
-Silent, and right: LIMIT 0, WHERE false, a join that the planner removes. Silent and wrong is TABLESAMPLE alone where
-the policy runs per row; statements with it are refused before they come here.
+Silent, and right: LIMIT 0, WHERE false, conditions that contradict each other, a join that the planner removes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SQLSTATE: Final = "NG001"
 POLICY: Final = "answered_through_aggregates_only"
 
 FUNCTION_SQL: Final = f"""
-CREATE FUNCTION noisegate.tripwire() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION noisegate.tripwire() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   RAISE EXCEPTION USING ERRCODE = '{SQLSTATE}', MESSAGE = 'a private table cannot be read here';
 END $$
@@ -33,6 +33,11 @@ END $$
 
 # Direct updates of the catalog, as superuser: there is no ALTER FUNCTION ALL.
 NOT_LEAKPROOF_SQL: Final = "UPDATE pg_catalog.pg_proc SET proleakproof = false WHERE proleakproof"
+
+# 'system' and 'bernoulli'. Not by REVOKE: using a sampling method asks for no right.
+NO_SAMPLING_SQL: Final = (
+    "DELETE FROM pg_catalog.pg_proc WHERE prorettype = 'pg_catalog.tsm_handler'::pg_catalog.regtype"
+)
 
 # Texts that some type's input takes, tried in this order; the room's own input functions choose.
 _CANDIDATES: Final = (
