@@ -26,7 +26,7 @@ from noisegate.cli.state import (
     users_at,
 )
 from noisegate.errors import BadSetting
-from noisegate.ledger.accounts import AccountLimit, Spent, accounts_of, analyst_account, dataset_limit, in_force, left
+from noisegate.ledger.accounts import AccountLimit, Spent, accounts_of, analyst_of, dataset_limit, in_force, left
 from noisegate.ledger.amounts import shown, shown_charge, text
 from noisegate.plan.measure import Charge
 from noisegate.policy.model import Policy
@@ -60,7 +60,7 @@ class Line:
 @app.command()
 def show(
     state: StateOption,
-    analyst: Annotated[str | None, typer.Argument(metavar="[ANALYST]", help="Only this analyst's accounts.")] = None,
+    analyst: Annotated[str | None, typer.Argument(metavar="ANALYST", help="Only this analyst's accounts.")] = None,
     policy: Annotated[Path | None, typer.Option("--policy", envvar="NOISEGATE_POLICY", help=POLICY_HELP)] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -85,7 +85,7 @@ def grant(
     state: StateOption,
     policy: Annotated[Path, typer.Option("--policy", envvar="NOISEGATE_POLICY", help=POLICY_HELP)],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")],
-    analyst: Annotated[str | None, typer.Argument(metavar="[ANALYST]", help="Whose limit is raised.")] = None,
+    analyst: Annotated[str | None, typer.Argument(metavar="ANALYST", help="Whose limit is raised.")] = None,
     dataset: Annotated[bool, typer.Option("--dataset", help="Raise the data set's limit instead.")] = False,
     epsilon: Annotated[str, typer.Option("--epsilon", help="Epsilon to add to the limit.")] = "0",
     delta: Annotated[str, typer.Option("--delta", help="Delta to add to the limit.")] = "0",
@@ -125,9 +125,7 @@ def _lines(state: Path, policies: Iterable[Policy], analyst: str | None) -> list
     limits = {limit.name: limit for policy in policies for limit in _accounts(state, policy)}
     names = [*limits, *(name for name in known if name not in limits)]
     lines = [Line(known.get(name, Spent(name)), limits.get(name)) for name in names]
-    if analyst is None:
-        return lines
-    return [line for line in lines if line.spent.account.startswith(analyst_account(analyst, ""))]
+    return [line for line in lines if analyst in (None, analyst_of(line.spent.account))]
 
 
 def _accounts(state: Path, policy: Policy) -> Iterator[AccountLimit]:

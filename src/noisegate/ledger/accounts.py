@@ -83,6 +83,12 @@ def analyst_account(analyst: str, database: str) -> str:
     return f"analyst:{analyst}@{_escaped(database)}"
 
 
+def analyst_of(account: str) -> str | None:
+    """The analyst whose account it is, or None."""
+    kind, _, rest = account.partition(":")
+    return rest.rpartition("@")[0] if kind == "analyst" else None
+
+
 def dataset_account(database: str) -> str:
     return f"dataset:{_escaped(database)}"
 
