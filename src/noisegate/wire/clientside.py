@@ -175,7 +175,7 @@ class ClientSide:
         if len(statements) == 1 and statements[0].verdict is Verdict.REFUSE:
             return self._extended(flows.refuse_parse(self._context, statements[0]))
         prepared = Prepared(parse.name, text, statements)
-        run = PreparingRun(self._context.gate, self._context.identity, text)
+        run = self._preparing(parse.name, text)
         entry = Entry(expect.PARSE, change=prepared, run=run, doubtful=not prepared.relayed)
         self._push(entry)
         if prepared.relayed:
@@ -194,8 +194,11 @@ class ClientSide:
         if doubtful:
             m.Bind.decode(body)  # malformed: the room would end the session too
             change.body = body
-        self._push(Entry(expect.BIND, change=change, doubtful=doubtful))
+        self._push(Entry(expect.BIND, change=change, run=self._preparing(statement, None), doubtful=doubtful))
         return None
+
+    def _preparing(self, statement: bytes, text: str | None) -> PreparingRun:
+        return PreparingRun(self._context.gate, self._context.identity, self._room.names, statement, text)
 
     def _coming(self, statement: bytes) -> bool:
         """A harmless Parse of this name is on its way, and nothing doubtful is."""

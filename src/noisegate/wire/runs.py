@@ -88,13 +88,15 @@ class PortalRun:
 
 
 class PreparingRun:
-    """A Parse or Bind: reported only if the room refuses it."""
+    """A Parse or Bind: reported only if the room refuses it. text: None for that of the statement as it is then."""
 
-    __slots__ = ("_gate", "_identity", "_text", "started")
+    __slots__ = ("_gate", "_identity", "_names", "_statement", "_text", "started")
 
-    def __init__(self, gate: Gate, identity: Identity, text: str) -> None:
+    def __init__(self, gate: Gate, identity: Identity, names: Names, statement: bytes, text: str | None) -> None:
         self._gate = gate
         self._identity = identity
+        self._names = names
+        self._statement = statement
         self._text = text
         self.started = now()
 
@@ -102,7 +104,10 @@ class PreparingRun:
         return None
 
     def failed(self, fields: m.Fields) -> m.Fields | None:
-        self._gate.relayed(self._identity, self._text, fields.get("C", "XX000"), now() - self.started)
+        prepared = self._names.statements.get(self._statement)
+        text = self._text if self._text is not None else prepared and prepared.text
+        if text is not None:
+            self._gate.relayed(self._identity, text, fields.get("C", "XX000"), now() - self.started)
         return None
 
     def skipped(self) -> None:
