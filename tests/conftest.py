@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from noisegate.room.embedded import EmbeddedServer
+
+_own_folder = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder of this run's own for `tmp_path`. The usual one is shared, and each new run of pytest closes it to other
+    users: an embedded server that runs as another user would lose its data directory in the middle of a test."""
+    if not config.option.basetemp:
+        folder = Path(tempfile.mkdtemp(prefix="ng-tests-"))
+        config.stash[_own_folder] = folder
+        config.option.basetemp = str(folder / "t")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash.get(_own_folder, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
