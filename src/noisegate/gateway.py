@@ -63,7 +63,12 @@ class Gateway:
     """One policy's database. Satisfies wire.gate.Gate."""
 
     def __init__(
-        self, snapshot: Snapshot, room: CleanRoom, checker: Checker, engine: Engine, ledger: AsyncLedger,
+        self,
+        snapshot: Snapshot,
+        room: CleanRoom,
+        checker: Checker,
+        engine: Engine,
+        ledger: AsyncLedger,
         pool: PlanningPool,
     ) -> None:
         self.snapshot = snapshot
@@ -206,13 +211,19 @@ class Gateway:
             raise Internal("a statement would cost more than its price")
 
     async def _ask(
-        self, question: wire.Question, shape: Shape, plan: StatementPlan, tables: Sequence[NoisyTable],
+        self,
+        question: wire.Question,
+        shape: Shape,
+        plan: StatementPlan,
+        tables: Sequence[NoisyTable],
         lines: Sequence[str],
     ) -> wire.Answer:
         """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
         identity = question.identity
         asked = replace(
-            self._entry(ASKED, identity, question.text), plan="\n".join(lines), decision="private",
+            self._entry(ASKED, identity, question.text),
+            plan="\n".join(lines),
+            decision="private",
             policy_hash=self.snapshot.version,
         )
         async with self._engine.snapshot(plan.fragments) as snapshot:
@@ -229,12 +240,14 @@ class Gateway:
         return wire.Answer(sql, (notice,), token=Token(receipt, asked))
 
     def _release(
-        self, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable], totals: Sequence[Confidential],
+        self,
+        split: Split,
+        plan: StatementPlan,
+        tables: Sequence[NoisyTable],
+        totals: Sequence[Confidential],
         receipt: Receipt,
     ) -> str:
-        releases: list[Release] = [
-            release(c, f, receipt) for c, f in zip(totals, plan.fragments, strict=True)
-        ]
+        releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plan.fragments, strict=True)]
         return rewrite(split.remainder, split.with_at, split.with_more, plan.fragments, tables, releases)
 
     def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
@@ -247,17 +260,20 @@ class Gateway:
 
     async def _explained(self, question: wire.Question, plan: StatementPlan, lines: list[str]) -> wire.Answer:
         rest = await self._left(question.identity.analyst)
-        lines.append(f"Budget left after it: epsilon {show(rest.epsilon - plan.price.epsilon)}, "
-                     f"delta {show(rest.delta - plan.price.delta)}")
+        lines.append(
+            f"Budget left after it: epsilon {show(rest.epsilon - plan.price.epsilon)}, "
+            f"delta {show(rest.delta - plan.price.delta)}"
+        )
         items = ", ".join(f"{quote_literal(line)}" for line in lines)
         return wire.Answer(
-            f"SELECT pg_catalog.unnest(ARRAY[{items}]::pg_catalog.text[]) AS \"QUERY PLAN\"", tag="EXPLAIN"
+            f'SELECT pg_catalog.unnest(ARRAY[{items}]::pg_catalog.text[]) AS "QUERY PLAN"', tag="EXPLAIN"
         )
 
     async def _notice(self, identity: wire.Identity, cost: Charge) -> wire.Notice:
         rest = await self._left(identity.analyst)
         return wire.Notice(
-            f"noisegate: price epsilon {show(cost.epsilon)}" + (f", delta {show(cost.delta)}" if cost.delta else "")
+            f"noisegate: price epsilon {show(cost.epsilon)}"
+            + (f", delta {show(cost.delta)}" if cost.delta else "")
             + f"; left: epsilon {show(rest.epsilon)}, delta {show(rest.delta)}"
         )
 
@@ -271,8 +287,12 @@ class Gateway:
 
     def _entry(self, event: str, identity: wire.Identity, text: str) -> AuditEntry:
         return AuditEntry(
-            event, analyst=identity.analyst, client_address=identity.client_address,
-            application_name=identity.application_name, database=identity.database, sql=text,
+            event,
+            analyst=identity.analyst,
+            client_address=identity.client_address,
+            application_name=identity.application_name,
+            database=identity.database,
+            sql=text,
         )
 
 

@@ -61,7 +61,8 @@ class SessionSettings:
             return True
         name = sorted(mixed)[0]
         raise Unsupported(
-            f"a private question cannot use the temporary relation {name}", name=name,
+            f"a private question cannot use the temporary relation {name}",
+            name=name,
             hint="Write the private question as a statement or a WITH query of its own.",
         )
 
@@ -75,7 +76,8 @@ class SessionSettings:
         if frozen is None:
             return None
         return Unsupported(
-            f"the date literal '{frozen.value}' is not supported in a private question", name=frozen.value,
+            f"the date literal '{frozen.value}' is not supported in a private question",
+            name=frozen.value,
             hint="Use now(), current_date, or intervals added to them.",
         )
 
@@ -105,7 +107,8 @@ def parse_epsilon(text: str, price: Price) -> Decimal:
         value = Decimal("NaN")
     if not value.is_finite() or not EPSILON_MIN <= value <= price.epsilon_max or len(value.as_tuple().digits) > 20:
         raise BadSetting(
-            f'invalid value for parameter "noisegate.epsilon": "{text}"', name="epsilon",
+            f'invalid value for parameter "noisegate.epsilon": "{text}"',
+            name="epsilon",
             detail=f"A price is a number from {EPSILON_MIN} to {price.epsilon_max}.",
             hint=f"SET noisegate.epsilon = {price.epsilon}",
         )
@@ -120,7 +123,8 @@ def check_setting(one: Sketch, price: Price) -> NoisegateError | None:
     name, value = change
     if name not in SETTINGS:
         return BadSetting(
-            f'unrecognized configuration parameter "{name}"', name=name.partition(".")[2],
+            f'unrecognized configuration parameter "{name}"',
+            name=name.partition(".")[2],
             hint=f"noisegate has: {', '.join(sorted(SETTINGS))}",
         )
     if value.lower() == "default":

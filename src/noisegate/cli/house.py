@@ -82,10 +82,11 @@ def server_config(
     """The strictest of the policies' access rules, which hold for the whole server."""
     access = [p.access for p in policies]
     return ServerConfig(
-        hosts=tuple(h.strip() for h in host.split(",")), port=port, certificate=certificate, key=key,
+        hosts=tuple(h.strip() for h in host.split(",")),
+        port=port,
+        certificate=certificate,
+        key=key,
         tls_required=any(a.tls == "require" for a in access),
         statement_timeout_s=min(a.statement_timeout_s for a in access),
         idle_in_transaction_timeout_s=min(a.idle_in_transaction_timeout_s for a in access),
     )
-
-

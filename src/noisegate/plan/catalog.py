@@ -13,7 +13,7 @@ TableName = tuple[str, str]  # schema, table
 @dataclass(frozen=True, slots=True)
 class ColumnType:
     """A column's type. `sql` is format_type() with the schema ('numeric(10,2)', 'public.mood'); `base` is the
-    pg_catalog name beneath a domain ('int4', 'numeric', 'text', 'bpchar' ...), 'enum' for an enum, 'other' for the rest.
+    pg_catalog name beneath a domain ('int4', 'numeric', 'text', 'bpchar' ...), 'enum' for an enum, 'other' otherwise.
     """
 
     sql: str

@@ -46,8 +46,8 @@ class GroupKey:
 class Selection:
     """How groups with keys read from data are selected (docs/privacy.md, group selection).
 
-    A group is a candidate iff its bounded unit count is >= `group_size_min`; it appears iff that count plus the noise of
-    measurement `measurement` (index into FragmentPlan.measurements) is >= `threshold`.
+    A group is a candidate iff its bounded unit count is >= `group_size_min`; it appears iff that count plus the noise
+    of measurement `measurement` (index into FragmentPlan.measurements) is >= `threshold`.
     """
 
     measurement: int

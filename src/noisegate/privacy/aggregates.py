@@ -95,7 +95,8 @@ class Aggregator:
                 return self._avg(call, condition, sql, type_sql)
             case _:
                 raise Unsupported(
-                    f"{call.name}(DISTINCT ...) over a private table is not supported yet", name=call.name,
+                    f"{call.name}(DISTINCT ...) over a private table is not supported yet",
+                    name=call.name,
                     hint=f"Use {call.name} without DISTINCT.",
                 )
 
@@ -106,7 +107,8 @@ class Aggregator:
         value = self._resolver.column(arg) if isinstance(arg, Name) and len(call.args) == 1 else None
         if value is None or value.column != unit.column:
             raise Unsupported(
-                "count(DISTINCT ...) is supported for the column of the privacy unit only, so far", name="distinct",
+                "count(DISTINCT ...) is supported for the column of the privacy unit only, so far",
+                name="distinct",
                 hint=f"Use count(DISTINCT {self._relation.unit_name}), or count a GROUP BY.",
             )
         total = UNITS if condition is None else self._filtered_units(condition)
@@ -116,9 +118,13 @@ class Aggregator:
         """Claim: one unit adds 0 or 1 to a group. Because: it is a comparison of its own row count with 0."""
         flag = f"COALESCE({condition}, false)"
         return Total(
-            ("filtered units", condition), "units with a row that passes the FILTER",
-            (f"pg_catalog.count(*) FILTER (WHERE {condition})",), ("(CASE WHEN {0} > 0 THEN 1 ELSE 0 END)",),
-            (f"(CASE WHEN {flag} THEN 1 ELSE 0 END)",), 1, "each unit counts once",
+            ("filtered units", condition),
+            "units with a row that passes the FILTER",
+            (f"pg_catalog.count(*) FILTER (WHERE {condition})",),
+            ("(CASE WHEN {0} > 0 THEN 1 ELSE 0 END)",),
+            (f"(CASE WHEN {flag} THEN 1 ELSE 0 END)",),
+            1,
+            "each unit counts once",
         )
 
     def _count(self, call: Call, condition: str | None) -> Answer:
@@ -154,7 +160,12 @@ class Aggregator:
         tail = f" FILTER (WHERE {condition})" if condition is not None else ""
         cap = self._limits.rows
         return Total(
-            ("rows", condition or ""), what, (f"pg_catalog.count(*){tail}",), (f"LEAST({{0}}, {cap})",), (), cap,
+            ("rows", condition or ""),
+            what,
+            (f"pg_catalog.count(*){tail}",),
+            (f"LEAST({{0}}, {cap})",),
+            (),
+            cap,
             f"at most {cap} rows per unit and group",
         )
 
@@ -177,7 +188,8 @@ class Aggregator:
         lacking = [n for n in dict.fromkeys(names) if not self._bounded(n)] or list(dict.fromkeys(names))
         column = lacking[0] if lacking else call.name
         return MissingBounds(
-            f"{call.name} needs bounds on column {', '.join(lacking)}", name=column,
+            f"{call.name} needs bounds on column {', '.join(lacking)}",
+            name=column,
             detail="Without bounds, one person could change the answer by any amount.",
             hint=f"Bound it in the statement, such as WHERE {column} BETWEEN 0 AND 100, or let the data owner "
             "declare bounds in the policy.",
@@ -242,7 +254,8 @@ class Aggregator:
             (f"pg_catalog.sum({row}) FILTER (WHERE {present})",),
             (f"GREATEST(LEAST(COALESCE({{0}}, 0), {high}), {low})",),
             (f"(CASE WHEN {present} THEN COALESCE(GREATEST(LEAST({row}, {high}), {low}), 0) ELSE 0 END)",),
-            max(abs(low), abs(high), 1), how,
+            max(abs(low), abs(high), 1),
+            how,
         )
         counted = self._rows(present, "count of values")
         shown = f"({{0}} * {number(grid.step)})::{_plain_type(type_sql)}"
@@ -271,17 +284,19 @@ class Aggregator:
         row = grid.row_sql(value, value.bound, low)
         present = _both(condition, f"({value.sql} IS NOT NULL)")
         scaled = f"pg_catalog.round({{0}}::pg_catalog.numeric * {cap} / {{1}})"
-        above = (
-            f"(CASE WHEN {{1}} > {cap} THEN LEAST(GREATEST({scaled}, 0), {cap * steps}) ELSE LEAST(GREATEST(COALESCE({{0}}, 0), 0), {{1}} * {steps}) END)"
-        )
+        few = f"LEAST(GREATEST(COALESCE({{0}}, 0), 0), {{1}} * {steps})"
+        above = f"(CASE WHEN {{1}} > {cap} THEN LEAST(GREATEST({scaled}, 0), {cap * steps}) ELSE {few} END)"
         total = Total(
             ("mean", row, present or "", str(steps)),
             f"{sql} as sums above {grid.show(low)} and below {grid.show(high)} in steps of {grid.text}",
             (f"pg_catalog.sum({row}) FILTER (WHERE {present})", f"pg_catalog.count(*) FILTER (WHERE {present})"),
             (above, f"(LEAST({{1}}, {cap}) * {steps} - {above})"),
-            (f"(CASE WHEN {present} THEN LEAST(GREATEST({row}, 0), {steps}) ELSE 0 END)",
-             f"(CASE WHEN {present} THEN {steps} - LEAST(GREATEST({row}, 0), {steps}) ELSE 0 END)"),
-            cap * steps, f"a unit's rows weigh as at most {cap}",
+            (
+                f"(CASE WHEN {present} THEN LEAST(GREATEST({row}, 0), {steps}) ELSE 0 END)",
+                f"(CASE WHEN {present} THEN {steps} - LEAST(GREATEST({row}, 0), {steps}) ELSE 0 END)",
+            ),
+            cap * steps,
+            f"a unit's rows weigh as at most {cap}",
         )
         count = f"pg_catalog.trim_scale(({{0}} + {{1}}) / {steps}::pg_catalog.numeric)"
         added = f"pg_catalog.round({grid.show_sql(low)} * {count} + {{0}} * {number(grid.step)}, {grid.digits})"
@@ -313,7 +328,8 @@ class Aggregator:
             (f"pg_catalog.sum({row}) FILTER (WHERE {present})", f"pg_catalog.count(*) FILTER (WHERE {present})"),
             (f"GREATEST(LEAST(CASE WHEN {{1}} > {cap} THEN {scaled} ELSE COALESCE({{0}}, 0) END, {high}), {low})",),
             (f"(CASE WHEN {present} THEN GREATEST(LEAST({row}, {high}), {low}) ELSE 0 END)",),
-            max(abs(low), abs(high), 1), f"{how}; a unit's rows weigh as at most {cap}",
+            max(abs(low), abs(high), 1),
+            f"{how}; a unit's rows weigh as at most {cap}",
         )
         counted = self._rows(present, "count of values")
         total = f"pg_catalog.round({grid.show_sql(middle)} * {{1}} + {{0}} * {number(grid.step)}, {grid.digits})"
@@ -350,5 +366,3 @@ def totals_of(answers: Mapping[int, Answer]) -> list[Total]:
         for total in answer.totals:
             found.setdefault(total.identity, total)
     return list(found.values())
-
-

@@ -29,14 +29,18 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
     if plan.keys:
         lines.append("  Group key: " + ", ".join(k.sql for k in plan.keys))
     if isinstance(plan.groups, Selection):
-        lines.append(f"  Groups appear with at least {plan.groups.group_size_min} units and a noisy count of at least "
-                     f"{plan.groups.threshold}")
+        lines.append(
+            f"  Groups appear with at least {plan.groups.group_size_min} units and a noisy count of at least "
+            f"{plan.groups.threshold}"
+        )
     elif plan.groups.hide_below is not None:
         lines.append(f"  Declared groups with a noisy unit count below {plan.groups.hide_below} are left out")
     for m, total in zip(plan.measurements, a.totals, strict=True):
         lines.append(f"  Measurement: {m.what}")
-        lines.append(f"    {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}), "
-                     f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}")
+        lines.append(
+            f"    {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}), "
+            f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
+        )
     for text, answer in zip(a.fragment.aggregate_texts, a.answers, strict=True):
         lines.append(f"  Expected error of {text}: {expected_error(answer, plan, a)}")
     lines.append("  Engine SQL: " + plan.sql)

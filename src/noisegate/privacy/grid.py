@@ -56,8 +56,9 @@ class Grid:
         inside = self._steps(value)
         return (
             f"((CASE WHEN {v} <= {lo} THEN {low} WHEN {v} >= {hi} THEN {high} "
-            f"ELSE ({inside})::pg_catalog.{kind} END) - {origin})" if origin else
-            f"(CASE WHEN {v} <= {lo} THEN {low} WHEN {v} >= {hi} THEN {high} "
+            f"ELSE ({inside})::pg_catalog.{kind} END) - {origin})"
+            if origin
+            else f"(CASE WHEN {v} <= {lo} THEN {low} WHEN {v} >= {hi} THEN {high} "
             f"ELSE ({inside})::pg_catalog.{kind} END)"
         )
 
@@ -73,13 +74,15 @@ class Grid:
         if value.type in INTS:
             return f"pg_catalog.round({value.sql} / {number(self.step)}::pg_catalog.numeric)"
         if value.type == "numeric":
-            return f"pg_catalog.round({value.sql} / {number(self.step)})" if self.step >= 1 else (
-                f"pg_catalog.round({value.sql} * {number(1 / self.step)})"
+            return (
+                f"pg_catalog.round({value.sql} / {number(self.step)})"
+                if self.step >= 1
+                else (f"pg_catalog.round({value.sql} * {number(1 / self.step)})")
             )
         scale = 1 / self.step
         if scale.denominator == 1:
-            return f"pg_catalog.rint({value.sql} * '{scale.numerator}'::pg_catalog.float8)"
-        return f"pg_catalog.rint({value.sql} / '{float(self.step)!r}'::pg_catalog.float8)"
+            return f"pg_catalog.round({value.sql} * '{scale.numerator}'::pg_catalog.float8)"
+        return f"pg_catalog.round({value.sql} / '{float(self.step)!r}'::pg_catalog.float8)"
 
 
 def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, rows: int = 1) -> Grid:

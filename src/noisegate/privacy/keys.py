@@ -39,9 +39,9 @@ def canonical(value: Value) -> str:
         case "float4" | "float8":
             return f"({value.sql} + '0'::pg_catalog.{value.type})"
         case "text":
-            return f"({value.sql})::pg_catalog.text COLLATE pg_catalog.\"C\""
+            return f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"'
         case "bpchar":  # equal but for trailing blanks: the cast to text drops them
-            return f"({value.sql})::pg_catalog.text COLLATE pg_catalog.\"C\""
+            return f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"'
         case "bool" | "date" | "time" | "timestamp" | "timestamptz" | "uuid" | "enum":
             return value.sql
         case _:
@@ -110,8 +110,10 @@ def hash_chain(unit: Value, keys: int) -> str:
     else:
         chain = f"pg_catalog.hashtextextended(p.u, {seed})"
     for i in range(keys):
-        text = f"(p.k{i})::pg_catalog.text COLLATE pg_catalog.\"C\""
-        chain = f"COALESCE(pg_catalog.hashtextextended({text}, {chain}), {chain})" if i == 0 else (
-            f"pg_catalog.hashtextextended(COALESCE({text}, ''), {chain})"
+        text = f'(p.k{i})::pg_catalog.text COLLATE pg_catalog."C"'
+        chain = (
+            f"COALESCE(pg_catalog.hashtextextended({text}, {chain}), {chain})"
+            if i == 0
+            else (f"pg_catalog.hashtextextended(COALESCE({text}, ''), {chain})")
         )
     return chain

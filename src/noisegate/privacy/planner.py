@@ -67,7 +67,10 @@ class Analysis:
 
 
 def analyse(
-    fragment: Fragment, outputs: Sequence[OutputType], snapshot: Snapshot, constants: Mapping[Span, Const],
+    fragment: Fragment,
+    outputs: Sequence[OutputType],
+    snapshot: Snapshot,
+    constants: Mapping[Span, Const],
     time_zone: str,
 ) -> Analysis:
     """`outputs` are the types of the keys, then of the aggregates. Raises NoisegateError for what has no private
@@ -95,9 +98,22 @@ def analyse(
         totals.append(UNITS)
     sql, columns = fragment_sql(relation, keys, totals, bounds, resolver.scope)
     return Analysis(
-        fragment, sql, columns, tuple(totals), answers, keys, bounds, declared, limits.group_size_min, rows_max, hide,
-        tuple(outputs), _tables(relation), (("TimeZone", time_zone),),
-        _describe(relation, bounds, keys, declared, rows_max, snapshot), snapshot.policy.answers.negative_counts,
+        fragment,
+        sql,
+        columns,
+        tuple(totals),
+        answers,
+        keys,
+        bounds,
+        declared,
+        limits.group_size_min,
+        rows_max,
+        hide,
+        tuple(outputs),
+        _tables(relation),
+        (("TimeZone", time_zone),),
+        _describe(relation, bounds, keys, declared, rows_max, snapshot),
+        snapshot.policy.answers.negative_counts,
     )
 
 
@@ -107,19 +123,27 @@ def _tables(relation: PrivateRelation) -> tuple[tuple[str, str, str], ...]:
 
 
 def _describe(
-    relation: PrivateRelation, bounds: Bounds, keys: Sequence[Key],
-    declared: tuple[tuple[str | None, ...], ...] | None, rows_max: int, snapshot: Snapshot,
+    relation: PrivateRelation,
+    bounds: Bounds,
+    keys: Sequence[Key],
+    declared: tuple[tuple[str | None, ...], ...] | None,
+    rows_max: int,
+    snapshot: Snapshot,
 ) -> tuple[str, ...]:
     private = relation.private
-    lines = [f"private table {private.table.schema}.{private.table.name}, unit {relation.unit_name} "
-             f"({snapshot.policy.unit.table}.{snapshot.policy.unit.key})"]
+    lines = [
+        f"private table {private.table.schema}.{private.table.name}, unit {relation.unit_name} "
+        f"({snapshot.policy.unit.table}.{snapshot.policy.unit.key})"
+    ]
     if relation.one_row_per_unit:
         lines.append("one row per unit (by a unique key): each row is clamped")
     else:
         lines.append(f"at most {rows_max} rows of a unit count in one group")
     if keys and not relation.one_row_per_unit:
-        lines.append(f"at most {bounds.groups} groups per unit" + (
-            ", chosen by a keyed hash" if bounds.choose else ", as many as there are"))
+        lines.append(
+            f"at most {bounds.groups} groups per unit"
+            + (", chosen by a keyed hash" if bounds.choose else ", as many as there are")
+        )
     if keys:
         lines.append("group keys read from data" if declared is None else f"{len(declared)} declared groups")
     return tuple(lines)
@@ -161,8 +185,15 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
     )
     return FragmentPlan(
-        a.sql, 1 if a.bounds.choose else 0, a.tables, keys, tuple(n for names in a.columns for n in names),
-        measurements, groups, a.settings, a.explain,
+        a.sql,
+        1 if a.bounds.choose else 0,
+        a.tables,
+        keys,
+        tuple(n for names in a.columns for n in names),
+        measurements,
+        groups,
+        a.settings,
+        a.explain,
     )
 
 
@@ -191,8 +222,7 @@ def noisy_table(a: Analysis) -> NoisyTable:
     """How raw noisy totals become the columns that the remainder reads."""
     where = {total.identity: names for total, names in zip(a.totals, a.columns, strict=True)}
     keys = tuple(
-        NoisyColumn(f"k{i}", output.sql, output.collation)
-        for i, output in enumerate(a.outputs[: len(a.keys)])
+        NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
     )
     aggregates = []
     for answer, output in zip(a.answers, a.outputs[len(a.keys) :], strict=True):

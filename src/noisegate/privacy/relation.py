@@ -74,7 +74,8 @@ class Resolver:
         key = self._snapshot.policy_name(name)
         if table is None or key is None:
             raise Unsupported(
-                f"{ref.table} joined with a private table is not supported", name=ref.table,
+                f"{ref.table} joined with a private table is not supported",
+                name=ref.table,
                 hint="Join private tables with the policy's public tables only.",
             )
         policy = self._snapshot.policy.tables[key]
@@ -90,14 +91,16 @@ class Resolver:
         private = [s for s in self.sources if s.private]
         if len(private) != 1:
             raise Unsupported(
-                "joins of several private tables are not supported yet", name=private[1].ref.table,
+                "joins of several private tables are not supported yet",
+                name=private[1].ref.table,
                 hint="Ask about one private table at a time, joined with public tables.",
             )
         source = private[0]
         if source.nullable:
             raise Unsupported(
                 "an outer join that keeps public rows without a private partner is not supported",
-                detail="A row that exists only because no person matches belongs to nobody.", name="join",
+                detail="A row that exists only because no person matches belongs to nobody.",
+                name="join",
                 hint="Put the private table on the outer side, or use an inner join.",
             )
         unit_name = self._unit_column(source)
@@ -110,9 +113,7 @@ class Resolver:
         unique = any(set(k.columns) <= {unit_name} for k in source.table.keys)
         key = self._snapshot.policy_name((source.table.schema, source.table.name))
         assert key is not None
-        return PrivateRelation(
-            self.sources, from_sql, conjuncts, unit, unit_name, unique and single, not single, key
-        )
+        return PrivateRelation(self.sources, from_sql, conjuncts, unit, unit_name, unique and single, not single, key)
 
     def _unit_column(self, source: Source) -> str:
         key = self._snapshot.policy_name((source.table.schema, source.table.name))
@@ -122,7 +123,8 @@ class Resolver:
         if "->" in unit:
             raise Unsupported(
                 f"{source.table.name} reaches its unit through another table, which is not supported yet",
-                name=source.ref.table, hint="Ask about a table that carries the unit's own column.",
+                name=source.ref.table,
+                hint="Ask about a table that carries the unit's own column.",
             )
         return unit.strip()
 
@@ -147,7 +149,8 @@ class Resolver:
 
     def _unknown(self, name: Name) -> NoisegateError:
         return Unsupported(
-            f"column {'.'.join(name.parts)} is not a column of this private question", name=name.parts[-1],
+            f"column {'.'.join(name.parts)} is not a column of this private question",
+            name=name.parts[-1],
             detail="System columns, and columns of an outer query, cannot be used on private rows.",
         )
 
@@ -162,8 +165,11 @@ class Resolver:
         right, inner_right = self._from_sql(node.right)
         inner = inner_left + inner_right
         if node.kind == "full":
-            raise Unsupported("FULL JOIN with a private table is not supported", name="full",
-                              hint="Use LEFT JOIN from the private table.")
+            raise Unsupported(
+                "FULL JOIN with a private table is not supported",
+                name="full",
+                hint="Use LEFT JOIN from the private table.",
+            )
         condition = self._join_condition(node)
         if node.kind == "cross" or (node.kind == "inner" and condition is None):
             return f"({left} CROSS JOIN {right})", inner
@@ -300,9 +306,15 @@ def column_value(source: Source, column: CatalogColumn, narrowed: Interval | Non
         bound = meet(bound, narrowed)
     scale = 0 if base in INTS else numeric_scale(column) if base == "numeric" else None
     return Value(
-        f"{source.sql_alias}.{quote_name(column.name)}", base, _safe(column, base), bound, scale,
-        enum_type=column.type.sql if base == "enum" else None, labels=column.type.labels,
-        column=(source.sql_alias, column.name), collation=column.collation,
+        f"{source.sql_alias}.{quote_name(column.name)}",
+        base,
+        _safe(column, base),
+        bound,
+        scale,
+        enum_type=column.type.sql if base == "enum" else None,
+        labels=column.type.labels,
+        column=(source.sql_alias, column.name),
+        collation=column.collation,
     )
 
 

@@ -16,7 +16,7 @@ from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 
 from noisegate.errors import Unsupported
-from noisegate.query.tree import AnyOf, Array, Call, Expr, Literal, Name, Param, children, walk
+from noisegate.query.tree import FIELD, AnyOf, Array, Call, Expr, Literal, Name, Param, children, walk
 
 Span = tuple[int, int]
 
@@ -59,6 +59,8 @@ def constant_parts(exprs: Iterable[Expr]) -> list[Expr]:
         stack = [expr]
         while stack:
             node = stack.pop()
+            if isinstance(node, Literal) and node.type == FIELD:
+                continue
             if is_constant(node):
                 _check_constant(node)
                 found.append(node)
@@ -106,8 +108,10 @@ def decode(oid: int, data: bytes | None, enum: bool = False) -> Const:
     """A binary value. Raises Unsupported for a type that has no literal form here."""
     base = "enum" if enum else _BASES.get(oid, "")
     if not base:
-        raise Unsupported("a constant of this type is not supported in a private question",
-                          hint="Cast it to a number, text, date or timestamp.")
+        raise Unsupported(
+            "a constant of this type is not supported in a private question",
+            hint="Cast it to a number, text, date or timestamp.",
+        )
     if data is None:
         return Const(base, None)
     match base:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from noisegate.errors import NoisegateError, TooComplex, Unsupported
 from noisegate.query.lexer import Kind, Token
 from noisegate.query.tree import (
+    FIELD,
     NUMBER,
     UNTYPED,
     AnyOf,
@@ -39,9 +40,7 @@ _VALUE_KEYWORDS = frozenset(
     "user current_catalog current_schema".split()
 )
 _MULTIWORD_TYPES = frozenset({"double", "character", "timestamp", "time", "bit", "interval"})
-_TYPE_WORDS = frozenset(
-    "precision varying with without time zone year month day hour minute second to".split()
-)
+_TYPE_WORDS = frozenset("precision varying with without time zone year month day hour minute second to".split())
 _ALIAS_STOP = frozenset(
     "on using join left right full inner cross natural where group having order limit offset window union".split()
 )
@@ -111,7 +110,8 @@ class Reader:
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise TooComplex(
-                "the statement is nested too deeply", detail=f"At most {DEPTH_MAX} levels are read.",
+                "the statement is nested too deeply",
+                detail=f"At most {DEPTH_MAX} levels are read.",
                 hint="Split the question with common table expressions.",
             )
         start = self.peek().start
@@ -260,7 +260,7 @@ class Reader:
         self.expect_word("from")
         arg = self.expression()
         self.expect(")")
-        return Call("extract", (Literal(field.value, "text", field.start, field.end), arg), start, self._last_end())
+        return Call("extract", (Literal(field.value, FIELD, field.start, field.end), arg), start, self._last_end())
 
     def _case(self) -> Expr:
         start = self.next().start
@@ -294,7 +294,8 @@ class Reader:
             if self.peek().kind is Kind.OP and self.peek().value == "*":
                 raise Unsupported(
                     "whole rows of a private table are not supported",
-                    hint="Name the columns, or use count(*).", name="*",
+                    hint="Name the columns, or use count(*).",
+                    name="*",
                 )
             parts.append(self._identifier())
         if self.peek().is_punct("("):
@@ -460,7 +461,8 @@ class Reader:
             if self.peek(1).is_name("select") or self.peek(1).is_name("with") or self.peek(1).is_name("values"):
                 raise Unsupported(
                     "a subquery joined with a private table is not supported",
-                    hint="Aggregate the private table in a subquery of its own, and join the answers.", name="select",
+                    hint="Aggregate the private table in a subquery of its own, and join the answers.",
+                    name="select",
                 )
             self.next()
             inner = self._from_item()
@@ -480,21 +482,31 @@ class Reader:
             schema, table = table, self._identifier()
         if self.peek().is_punct("("):
             raise Unsupported(
-                f"function {table} joined with a private table is not supported", name=table,
+                f"function {table} joined with a private table is not supported",
+                name=table,
                 hint="Join private tables with public tables only.",
             )
         if self.peek().is_name("tablesample"):
-            raise Unsupported("TABLESAMPLE is not supported", name="tablesample",
-                              hint="Leave it out: an answer over all rows costs the same.")
+            raise Unsupported(
+                "TABLESAMPLE is not supported",
+                name="tablesample",
+                hint="Leave it out: an answer over all rows costs the same.",
+            )
         alias = table
         if self.accept("as") or self._is_alias(self.peek()):
             alias = self._identifier()
             if self.peek().is_punct("("):
-                raise Unsupported("column aliases of a private table are not supported", name=alias,
-                                  hint="Use the table's own column names.")
+                raise Unsupported(
+                    "column aliases of a private table are not supported",
+                    name=alias,
+                    hint="Use the table's own column names.",
+                )
         if self.peek().is_name("tablesample"):
-            raise Unsupported("TABLESAMPLE is not supported", name="tablesample",
-                              hint="Leave it out: an answer over all rows costs the same.")
+            raise Unsupported(
+                "TABLESAMPLE is not supported",
+                name="tablesample",
+                hint="Leave it out: an answer over all rows costs the same.",
+            )
         return TableRef(schema, table, alias, start, self._last_end(), only)
 
     def _is_alias(self, token: Token) -> bool:

@@ -84,8 +84,9 @@ def _check_names(tokens: Sequence[Token]) -> None:
         if token.kind is Kind.BAD:
             raise Unsupported("the statement holds text that cannot be read safely")
         if token.kind in (Kind.NAME, Kind.QUOTED) and token.value.startswith(RESERVED_PREFIX):
-            raise Refused(f'names that start with "{RESERVED_PREFIX}" are reserved', name=token.value,
-                          hint="Choose another name.")
+            raise Refused(
+                f'names that start with "{RESERVED_PREFIX}" are reserved', name=token.value, hint="Choose another name."
+            )
 
 
 def _private_blocks(
@@ -101,7 +102,8 @@ def _private_blocks(
         block = _innermost(blocks, i)
         if block is None or not _in_clause(block, "from", i):
             raise Unsupported(
-                f"table {table.value} is used in a way that noisegate does not recognise", name=table.value,
+                f"table {table.value} is used in a way that noisegate does not recognise",
+                name=table.value,
                 hint=f"Ask for aggregates, such as: SELECT count(*) FROM {table.value}",
             )
         if block not in found:
@@ -129,7 +131,8 @@ def _check_no_private_parent(block: Block, private: list[Block]) -> None:
         if parent in private and any(_in_clause(parent, c, child.first) for c in ("from", "where", "group")):
             raise Unsupported(
                 "a private question inside another private question's rows is not supported",
-                hint="Ask the inner question first, and write its answer as a constant.", name="select",
+                hint="Ask the inner question first, and write its answer as a constant.",
+                name="select",
             )
         child, parent = parent, parent.parent
 
@@ -160,7 +163,11 @@ class _Cutter:
     """Cuts one private block: reads its parts, and notes the edits that leave the remainder."""
 
     def __init__(
-        self, sql: str, tokens: Sequence[Token], block: Block, index: int,
+        self,
+        sql: str,
+        tokens: Sequence[Token],
+        block: Block,
+        index: int,
         columns: Callable[[str, str], Sequence[str]],
     ) -> None:
         self._sql = sql
@@ -194,9 +201,7 @@ class _Cutter:
         edits.extend(own)
         texts = tuple(self._text(*r) for r in ranges)
         calls = tuple(sql_of(self._sql, c) for c in self._calls)
-        return Fragment(
-            relation, where, keys, texts, tuple(self._calls), calls, grouped, self._describe(texts, calls)
-        )
+        return Fragment(relation, where, keys, texts, tuple(self._calls), calls, grouped, self._describe(texts, calls))
 
     # -- reading --------------------------------------------------------------------------------------------------
     def _check_clauses(self) -> None:
@@ -234,26 +239,32 @@ class _Cutter:
             if not self._is_distinct() or self._has_aggregate(items):
                 return []
             if tokens[block.clauses["select"][0] + 2].is_name("on"):
-                raise Unsupported("DISTINCT ON over a private table is not supported", name="distinct",
-                                  hint="Use GROUP BY.")
+                raise Unsupported(
+                    "DISTINCT ON over a private table is not supported", name="distinct", hint="Use GROUP BY."
+                )
             return [self._strip_parens(first, self._before_alias(first, last)) for first, last in items]
         first, last = block.content("group", 2)
         ranges = split_commas(tokens, first, last)
         for a, b in ranges:
-            if b - a >= 2 and tokens[a].kind is Kind.NAME and (
-                (tokens[a].value in ("rollup", "cube") and tokens[a + 1].is_punct("("))
-                or (tokens[a].value == "grouping" and tokens[a + 1].is_name("sets"))
+            if (
+                b - a >= 2
+                and tokens[a].kind is Kind.NAME
+                and (
+                    (tokens[a].value in ("rollup", "cube") and tokens[a + 1].is_punct("("))
+                    or (tokens[a].value == "grouping" and tokens[a + 1].is_name("sets"))
+                )
             ):
-                raise Unsupported("GROUPING SETS, ROLLUP and CUBE over a private table are not supported",
-                                  name=tokens[a].value, hint="Ask one question per grouping, joined by UNION ALL.")
+                raise Unsupported(
+                    "GROUPING SETS, ROLLUP and CUBE over a private table are not supported",
+                    name=tokens[a].value,
+                    hint="Ask one question per grouping, joined by UNION ALL.",
+                )
             if tokens[a].is_name("distinct") or tokens[a].is_name("all") or b - a == 2:
                 raise Unsupported("this form of GROUP BY is not supported", name="group")
         return [self._strip_parens(*r) for r in ranges]
 
     def _has_aggregate(self, items: list[tuple[int, int]]) -> bool:
-        return any(
-            self._is_aggregate(i) is not None for first, last in items for i in range(first, last)
-        )
+        return any(self._is_aggregate(i) is not None for first, last in items for i in range(first, last))
 
     def _strip_parens(self, first: int, last: int) -> tuple[int, int]:
         while last - first > 2 and self._tokens[first].is_punct("(") and closing(self._tokens, first) == last - 1:
@@ -308,8 +319,11 @@ class _Cutter:
                 if len(spelling) == 1 and self._owner(at) is not self._block:
                     continue  # an unqualified name in a subquery is the subquery's own
                 if self._spell(at, end) == spelling and not (
-                    end < len(self._tokens) and (self._tokens[end].is_punct(".") or (
-                        self._tokens[end].is_punct("(") and _is_word(self._tokens[end - 1])))
+                    end < len(self._tokens)
+                    and (
+                        self._tokens[end].is_punct(".")
+                        or (self._tokens[end].is_punct("(") and _is_word(self._tokens[end - 1]))
+                    )
                 ):
                     best = (index, end)
         return best
@@ -387,7 +401,8 @@ class _Cutter:
         if not self._calls and "group" not in self._block.clauses:
             return self._row_level(relation, column)
         return Unsupported(
-            f'column "{column}" must appear in the GROUP BY clause or be used in an aggregate function', name=column,
+            f'column "{column}" must appear in the GROUP BY clause or be used in an aggregate function',
+            name=column,
             detail="noisegate does not take a column as determined by the primary key of its group.",
             hint=f"Add {column} to the GROUP BY clause.",
         )
@@ -395,7 +410,8 @@ class _Cutter:
     def _row_level(self, relation: From, name: str | None = None) -> NoisegateError:
         table = next(iter(tables_of(relation))).table
         return Refused(
-            f"rows of table {table} are private", name="*" if name is None else name,
+            f"rows of table {table} are private",
+            name="*" if name is None else name,
             detail="Only aggregates over many people are answered.",
             hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
         )
@@ -426,8 +442,9 @@ def assert_call(expr: Expr) -> None:
 def _refuse_aggregate(name: str) -> NoisegateError:
     if name in _ROW_AGGREGATES:
         return Refused(f"{name} would show rows of people", name=name, hint="Use count, sum or avg.")
-    return Unsupported(f"aggregate {name} over a private table is not supported yet", name=name,
-                       hint="Use count, sum or avg.")
+    return Unsupported(
+        f"aggregate {name} over a private table is not supported yet", name=name, hint="Use count, sum or avg."
+    )
 
 
 def _spelling(token: Token) -> str:

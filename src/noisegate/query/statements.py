@@ -102,18 +102,20 @@ def judge(one: Sketch, private_names: Set[str]) -> Judgement:
         if not _is_own(word, one.tokens):
             return _refuse(first, _spell(one.tokens))
         if private:
-            return Judgement(Verdict.REFUSE, Unsupported(
-                f"{word.upper()} around a private question is not supported", name=word,
-                hint="Ask the question as a plain SELECT.",
-            ))
+            return Judgement(
+                Verdict.REFUSE,
+                Unsupported(
+                    f"{word.upper()} around a private question is not supported",
+                    name=word,
+                    hint="Ask the question as a plain SELECT.",
+                ),
+            )
         return Judgement(Verdict.RELAY)
     return _refuse(first, _spell(one.tokens))
 
 
 def _may_be_private(tokens: Sequence[Token], names: Set[str]) -> bool:
-    return any(
-        (t.kind in (Kind.NAME, Kind.QUOTED) and t.value in names) or t.kind is Kind.BAD for t in tokens
-    )
+    return any((t.kind in (Kind.NAME, Kind.QUOTED) and t.value in names) or t.kind is Kind.BAD for t in tokens)
 
 
 def _spell(tokens: Sequence[Token]) -> str:
@@ -122,10 +124,14 @@ def _spell(tokens: Sequence[Token]) -> str:
 
 
 def _refuse(token: Token, what: str) -> Judgement:
-    return Judgement(Verdict.REFUSE, Refused(
-        f"{what} is not allowed here", name=token.value,
-        hint="Ask questions with SELECT. Temporary tables, cursors and transactions work as in PostgreSQL.",
-    ))
+    return Judgement(
+        Verdict.REFUSE,
+        Refused(
+            f"{what} is not allowed here",
+            name=token.value,
+            hint="Ask questions with SELECT. Temporary tables, cursors and transactions work as in PostgreSQL.",
+        ),
+    )
 
 
 def _is_own(word: str, tokens: Sequence[Token]) -> bool:
@@ -136,8 +142,12 @@ def _is_own(word: str, tokens: Sequence[Token]) -> bool:
         case "create":
             if second == "or":
                 second, third = (t.value for t in tokens[3:5]) if len(tokens) > 4 else ("", "")
-            return second in _TEMP or (second in ("local", "global") and third in _TEMP) or second == "index" or (
-                second == "unique" and third == "index")
+            return (
+                second in _TEMP
+                or (second in ("local", "global") and third in _TEMP)
+                or second == "index"
+                or (second == "unique" and third == "index")
+            )
         case "drop" | "alter":
             return second in _ALTERABLE
         case "comment":
@@ -166,11 +176,15 @@ def _explain(one: Sketch, private: bool) -> Judgement:
         at += 1
     if at >= len(tokens) or not (tokens[at].is_punct("(") or tokens[at].value in _QUERIES):
         return _refuse(one.tokens[0], "EXPLAIN of this statement")
-    if "analyze" in words or "format" in words and "text" not in words:
-        return Judgement(Verdict.REFUSE, Unsupported(
-            "EXPLAIN of a private question shows noisegate's plan as text, without running it", name="explain",
-            hint="Use EXPLAIN without ANALYZE and FORMAT.",
-        ))
+    if "analyze" in words or ("format" in words and "text" not in words):
+        return Judgement(
+            Verdict.REFUSE,
+            Unsupported(
+                "EXPLAIN of a private question shows noisegate's plan as text, without running it",
+                name="explain",
+                hint="Use EXPLAIN without ANALYZE and FORMAT.",
+            ),
+        )
     start = tokens[at].start - one.offset
     return Judgement(Verdict.PRIVATE, None, Wrapper.EXPLAIN, one.text[start:], start)
 
@@ -190,7 +204,8 @@ def locate(tokens: Sequence[Token], name: str | None) -> int:
     """1-based position in characters, relative to the first token's text, of the identifier that an error is about;
     of the first token where the text has no such identifier."""
     if name is not None:
-        for token in tokens:
-            if token.value == name or token.value.lower() == name.lower():
-                return token.start + 1
+        for wanted in (name, "*"):  # a column that the text does not name stands behind its star
+            for token in tokens:
+                if token.value.lower() == wanted.lower():
+                    return token.start + 1
     return tokens[0].start + 1 if tokens else 1

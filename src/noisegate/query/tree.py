@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NUMBER = "number"  # a bare number: integer, bigint or numeric by its size
+FIELD = "field"  # the field of EXTRACT: a word, not an expression
 UNTYPED = "unknown"  # a string or NULL whose cast has not been read
 
 

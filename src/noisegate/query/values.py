@@ -143,6 +143,5 @@ def tame_numeric(value: Value) -> Value:
 
 def check_exponents(low: int, high: int) -> tuple[int, int]:
     if low < -FLOAT_LIMIT or high > FLOAT_LIMIT:
-        raise Unsupported("this arithmetic on double precision is too deep to guard",
-                          hint="Cast its parts to numeric.")
+        raise Unsupported("this arithmetic on double precision is too deep to guard", hint="Cast its parts to numeric.")
     return (low, high)

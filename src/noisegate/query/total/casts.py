@@ -61,13 +61,23 @@ def _to_int(target: str) -> Callable[[Value, str], Value]:
         if a.type in INTS:
             return replace(narrow(a, target), bound=a.bound, scale=0, const=None)
         if a.type == "numeric":
-            whole = Value(f"pg_catalog.round({tame_numeric(a).sql})", "int8", iv.rounded(tame_numeric(a).safe),
-                          iv.rounded(a.bound), 0)
+            whole = Value(
+                f"pg_catalog.round({tame_numeric(a).sql})",
+                "int8",
+                iv.rounded(tame_numeric(a).safe),
+                iv.rounded(a.bound),
+                0,
+            )
             return narrow(whole, target)
         if a.type == "float8":
             tamed = tame_float(a)
-            whole = Value(f"(pg_catalog.rint({tamed.sql}))::pg_catalog.numeric", "int8",
-                          between(-(10**300), 10**300), iv.rounded(a.bound), 0)
+            whole = Value(
+                f"(pg_catalog.round({tamed.sql}))::pg_catalog.numeric",
+                "int8",
+                between(-(10**300), 10**300),
+                iv.rounded(a.bound),
+                0,
+            )
             return narrow(whole, target)
         if a.type == "bool" and target == "int4":
             return Value(f"({a.sql})::pg_catalog.int4", "int4", between(0, 1), between(0, 1), 0)
@@ -104,8 +114,12 @@ def _to_float(target: str) -> Callable[[Value, str], Value]:
                 tamed = replace(tamed, sql=f"pg_catalog.round({tamed.sql}, 100)")
             if target == "float4":
                 raise _refuse(type_sql)
-            return Value(f"({tamed.sql})::pg_catalog.float8", "float8", bound=a.bound,
-                         exponents=(-exponent, min(101, _digits(tamed))))
+            return Value(
+                f"({tamed.sql})::pg_catalog.float8",
+                "float8",
+                bound=a.bound,
+                exponents=(-exponent, min(101, _digits(tamed))),
+            )
         if a.type == target:
             return a
         if a.type == "float4" and target == "float8":

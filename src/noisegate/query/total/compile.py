@@ -10,7 +10,7 @@ from noisegate.query.constants import Const, Span, is_constant, render
 from noisegate.query.total import logic, numbers, texts  # noqa: F401  (the rows register themselves)
 from noisegate.query.total.casts import cast
 from noisegate.query.total.table import FUNCTIONS, OPERATORS
-from noisegate.query.tree import AnyOf, Call, Case, Cast, Collate, Expr, IsTest, Name, Op
+from noisegate.query.tree import FIELD, AnyOf, Call, Case, Cast, Collate, Expr, IsTest, Literal, Name, Op
 from noisegate.query.values import Value, of_const
 
 SQL_MAX = 100_000  # characters of one generated expression
@@ -50,9 +50,9 @@ def _compile(expr: Expr, scope: Scope) -> Value:
             return logic.any_of(expr.op, compile_expr(expr.arg, scope), _items(expr.array, scope), expr.every)
         case Case():
             return _case(expr, scope)
-        case Collate(collation="\"C\"" | "pg_catalog.\"C\""):
+        case Collate(collation='"C"' | 'pg_catalog."C"'):
             value = compile_expr(expr.arg, scope)
-            return Value(f"({value.sql} COLLATE pg_catalog.\"C\")", value.type, collation="pg_catalog.\"C\"")
+            return Value(f'({value.sql} COLLATE pg_catalog."C")', value.type, collation='pg_catalog."C"')
         case Call():
             return _call(expr, scope)
         case _:
@@ -64,6 +64,8 @@ def unsupported(expr: Expr) -> NoisegateError:
 
 
 def _constant(expr: Expr, scope: Scope) -> Value:
+    if isinstance(expr, Literal) and expr.type == FIELD:
+        return of_const(Const("text", expr.text), "")
     const = scope.constants.get((expr.start, expr.end))
     if const is None:
         raise Unsupported("a constant of the private question has no value")
@@ -76,8 +78,9 @@ def _items(array: Expr, scope: Scope) -> list[Value]:
     """The constants of an array: ARRAY[...] of constants, or an array constant."""
     const = scope.constants.get((array.start, array.end))
     if const is None or const.items is None:
-        raise Unsupported("ANY and ALL take a list of constants on private rows", name="any",
-                          hint="Write x IN (1, 2, 3).")
+        raise Unsupported(
+            "ANY and ALL take a list of constants on private rows", name="any", hint="Write x IN (1, 2, 3)."
+        )
     return [Value("", "enum", const=c) if c.base == "enum" else of_const(c, render(c)) for c in const.items]
 
 
@@ -112,7 +115,8 @@ def _call(expr: Call, scope: Scope) -> Value:
     row = FUNCTIONS.get(expr.name)
     if row is None or expr.star or expr.distinct or expr.filter is not None or expr.extras:
         raise Unsupported(
-            f"function {expr.name} is not supported on private rows", name=expr.name,
+            f"function {expr.name} is not supported on private rows",
+            name=expr.name,
             hint="docs/sql.md lists the functions that are.",
         )
     args = [compile_expr(a, scope) for a in expr.args]
@@ -121,7 +125,6 @@ def _call(expr: Call, scope: Scope) -> Value:
     except TypeError as error:
         if "positional argument" not in str(error):
             raise
-        raise Unsupported(f"function {expr.name} with {len(args)} arguments is not supported on private rows",
-                          name=expr.name) from None
-
-
+        raise Unsupported(
+            f"function {expr.name} with {len(args)} arguments is not supported on private rows", name=expr.name
+        ) from None

@@ -53,8 +53,10 @@ def sane(a: Value) -> str:
 def finite(a: Value) -> str:
     """The value where it is finite and well inside the calendar, else NULL."""
     lo, hi = _SANE[a.type]
-    return a.sql if a.const is not None and a.const.number is not None else (
-        f"(CASE WHEN {a.sql} BETWEEN {lo} AND {hi} THEN {a.sql} END)"
+    return (
+        a.sql
+        if a.const is not None and a.const.number is not None
+        else (f"(CASE WHEN {a.sql} BETWEEN {lo} AND {hi} THEN {a.sql} END)")
     )
 
 
@@ -72,8 +74,10 @@ def _extract(name: str) -> Callable[[Value, Value], Value]:
         limits, scale, _ = FIELDS[word]
         bound = limits if limits.finite else _grown(word, a)
         result = "numeric" if name == "extract" else "float8"
-        sql = f"pg_catalog.{name}('{word}'::pg_catalog.text, {a.sql})" if name == "date_part" else (
-            f"EXTRACT({word} FROM {a.sql})"
+        sql = (
+            f"pg_catalog.{name}('{word}'::pg_catalog.text, {a.sql})"
+            if name == "date_part"
+            else (f"EXTRACT({word} FROM {a.sql})")
         )
         if result == "float8":
             return Value(sql, result, bound=bound)
@@ -170,5 +174,3 @@ def as_timestamp(a: Value, target: str) -> Value:
     scale = 86400 if a.type == "date" else 1
     bound = iv.add(iv.mul(a.bound, iv.point(scale)), between(-86400 * 2, 86400 * 2)) if a.bound.finite else ANY
     return Value(f"({sane(a)})::pg_catalog.{target}", target, bound=bound)
-
-

@@ -111,13 +111,22 @@ def unify(what: str, args: Sequence[Value]) -> tuple[list[Value], Value]:
     same = [a for a in args if not _is_null(a)]
     if any(a.type != known.type and not (a.type in TEXTS and known.type in TEXTS) for a in same):
         raise wrong_types(what, *args)
-    result = Value("", known.type, hull(a.safe for a in same) if same else known.safe,
-                   hull(a.bound for a in same) if same else known.bound)
+    result = Value(
+        "",
+        known.type,
+        hull(a.safe for a in same) if same else known.safe,
+        hull(a.bound for a in same) if same else known.bound,
+    )
     if same and all(a.scale is not None for a in same):
         result = replace(result, scale=max(a.scale or 0 for a in same))
     if same and all(a.exponents is not None for a in same):
-        result = replace(result, exponents=(min(a.exponents[0] for a in same if a.exponents),
-                                            max(a.exponents[1] for a in same if a.exponents)))
+        result = replace(
+            result,
+            exponents=(
+                min(a.exponents[0] for a in same if a.exponents),
+                max(a.exponents[1] for a in same if a.exponents),
+            ),
+        )
     carrier = _carrier(result)
     return [replace(a, sql=f"({a.sql}){carrier}") for a in args], result
 

@@ -126,8 +126,9 @@ def remainder(a: Value, b: Value) -> Value:
     if a.type == b.type == "numeric":
         a, b = tame_numeric(a), tame_numeric(b)
         scale = max(a.scale, b.scale) if a.scale is not None and b.scale is not None else None
-        return Value(f"({a.sql} % NULLIF({b.sql}, 0))", "numeric", iv.mod(a.safe, b.safe), iv.mod(a.bound, b.bound),
-                     scale)
+        return Value(
+            f"({a.sql} % NULLIF({b.sql}, 0))", "numeric", iv.mod(a.safe, b.safe), iv.mod(a.bound, b.bound), scale
+        )
     raise wrong_types("%", a, b)
 
 
@@ -159,8 +160,14 @@ def absolute(a: Value) -> Value:
         carrier = _carrier(a.safe, iv.neg(a.safe))
         return Value(f"pg_catalog.abs(({a.sql})::{carrier})", a.type, iv.absolute(a.safe), iv.absolute(a.bound), 0)
     if a.type in NUMBERS:
-        return replace(a, sql=f"pg_catalog.abs({a.sql})", safe=iv.absolute(a.safe), bound=iv.absolute(a.bound),
-                       column=None, const=None)
+        return replace(
+            a,
+            sql=f"pg_catalog.abs({a.sql})",
+            safe=iv.absolute(a.safe),
+            bound=iv.absolute(a.bound),
+            column=None,
+            const=None,
+        )
     raise wrong_types("abs", a)
 
 
@@ -174,8 +181,9 @@ def _rounding(name: str) -> Callable[[Value], Value]:
         if a.type in ("numeric", "float8"):
             scale = 0 if a.type == "numeric" else None
             exponents = (min(0, a.exponents[0]), a.exponents[1] + 1) if a.exponents else None
-            return Value(f"pg_catalog.{name}({a.sql})", a.type, iv.rounded(a.safe), iv.rounded(a.bound), scale,
-                         exponents)
+            return Value(
+                f"pg_catalog.{name}({a.sql})", a.type, iv.rounded(a.safe), iv.rounded(a.bound), scale, exponents
+            )
         raise wrong_types(name, a)
 
     return rule
@@ -198,8 +206,13 @@ def _digits(name: str) -> Callable[..., Value]:
             raise Unsupported(f"{name} takes -100 to 100 digits on private rows", name=name)
         scale = max(0, digits if a.scale is None else min(digits, a.scale))
         a = tame_numeric(a)
-        return Value(f"pg_catalog.{name}({a.sql}, '{digits}'::pg_catalog.int4)", "numeric",
-                     iv.rounded(a.safe, digits), iv.rounded(a.bound, digits), max(0, digits) if digits > 0 else scale)
+        return Value(
+            f"pg_catalog.{name}({a.sql}, '{digits}'::pg_catalog.int4)",
+            "numeric",
+            iv.rounded(a.safe, digits),
+            iv.rounded(a.bound, digits),
+            max(0, digits) if digits > 0 else scale,
+        )
 
     return rule
 
@@ -211,15 +224,24 @@ for _name in ("round", "trunc"):
 @function("sign", "numeric, double precision")
 def sign(a: Value) -> Value:
     if a.type in ("numeric", "float8"):
-        return Value(f"pg_catalog.sign({a.sql})", a.type, iv.between(-1, 1), iv.between(-1, 1),
-                     0 if a.type == "numeric" else None, (0, 1) if a.type == "float8" else None)
+        return Value(
+            f"pg_catalog.sign({a.sql})",
+            a.type,
+            iv.between(-1, 1),
+            iv.between(-1, 1),
+            0 if a.type == "numeric" else None,
+            (0, 1) if a.type == "float8" else None,
+        )
     raise wrong_types("sign", a)
 
 
 def narrow(value: Value, target: str) -> Value:
     """An integer of PostgreSQL type `target` as SQL of exactly that type; NULL where it does not fit."""
     limits = INT_RANGES[target]
-    return replace(value, sql=f"({in_range(value, limits).sql})::pg_catalog.{target}",
-                   safe=iv.meet(value.safe, limits), type=target, column=None)
-
-
+    return replace(
+        value,
+        sql=f"({in_range(value, limits).sql})::pg_catalog.{target}",
+        safe=iv.meet(value.safe, limits),
+        type=target,
+        column=None,
+    )

@@ -65,7 +65,7 @@ def _side(name: str) -> None:
         _text(name, a)
         if b.type not in INTS or b.const is None or not b.safe.within(-1_000_000, 1_000_000):
             raise Unsupported(f"{name} takes a constant number of characters on private rows", name=name)
-        return Value(f"pg_catalog.\"{name}\"({_short(a)}, ({b.sql})::pg_catalog.int4)", "text", collation=a.collation)
+        return Value(f'pg_catalog."{name}"({_short(a)}, ({b.sql})::pg_catalog.int4)', "text", collation=a.collation)
 
 
 for _name in ("left", "right"):
@@ -81,8 +81,7 @@ def _substring(name: str) -> None:
         if c is not None and (c.type not in INTS or c.const is None or not c.safe.within(0, 1_000_000_000)):
             raise Unsupported(f"{name} takes a constant length of at least 0 on private rows", name=name)
         rest = f", ({c.sql})::pg_catalog.int4" if c is not None else ""
-        return Value(f"pg_catalog.substr({_short(a)}, ({b.sql})::pg_catalog.int4{rest})", "text",
-                     collation=a.collation)
+        return Value(f"pg_catalog.substr({_short(a)}, ({b.sql})::pg_catalog.int4{rest})", "text", collation=a.collation)
 
 
 for _name in ("substr", "substring"):
