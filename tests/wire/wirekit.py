@@ -231,7 +231,9 @@ class Raw:
     def login(self, minor: int = 0, password: str = PASSWORD, user: str = ROLE, **parameters: str) -> None:
         self.startup(minor, {"user": user, "database": "data", **parameters})
         self.authenticate(password)
-        for kind, body in self.until("Z"):
+        for kind, body in iter(self.read, ("Z", b"I")):
+            if kind == "E":
+                raise ServerError(body)
             if kind == "K":
                 self.pid, self.secret = struct.unpack("!I", body[:4])[0], body[4:]
             elif kind == "S":
