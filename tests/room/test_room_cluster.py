@@ -100,7 +100,9 @@ def test_the_same_snapshot_keeps_the_database_and_copies_public_rows(
     assert _rows(again, "SELECT name FROM countries WHERE code = 'FR'") == [("Gaul",)]
     with psycopg.connect(own_dsn, autocommit=True) as source:
         source.execute("DELETE FROM countries WHERE code = 'DE'")
+    before_refresh = again.copied_at("people")
     again.refresh("people")
+    assert again.copied_at("people") > before_refresh
     assert _rows(again, "SELECT code FROM countries") == [("FR",)]
     again.stop()
 

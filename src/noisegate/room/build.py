@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
@@ -67,6 +68,15 @@ def refresh_public_rows(server: EmbeddedServer, snapshot: Snapshot) -> None:
             room.execute("UPDATE noisegate.build SET copied_at = now()")
         for table in tables:
             room.execute(sql.SQL("VACUUM (ANALYZE) {}").format(objects.relation(table)))
+
+
+def read_copied_at(server: EmbeddedServer, database: str) -> datetime:
+    with _connect(server.dsn(database)) as room:
+        row = room.execute("SELECT copied_at FROM noisegate.build").fetchone()
+    if row is None:
+        raise Unavailable("the clean room does not answer")
+    found: datetime = row[0]
+    return found
 
 
 def _fill(server: EmbeddedServer, database: str, snapshot: Snapshot) -> None:

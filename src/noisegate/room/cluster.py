@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import psycopg
 from noisegate.errors import Unavailable, UnknownDatabase
 from noisegate.plan.catalog import Snapshot
 from noisegate.room import roles
-from noisegate.room.build import ADMIN_DATABASE, ensure_database, refresh_public_rows
+from noisegate.room.build import ADMIN_DATABASE, ensure_database, read_copied_at, refresh_public_rows
 from noisegate.room.embedded import EmbeddedServer, InUse
 from noisegate.room.rights import CHECKER
 from noisegate.wire.gate import RoomAddress
@@ -96,6 +97,11 @@ class CleanRoom:
         """Copy the public tables' rows from the data server again."""
         with self._lock:
             refresh_public_rows(self.server, self._snapshot(database))
+
+    def copied_at(self, database: str) -> datetime:
+        """When the public tables' rows were last copied."""
+        self._snapshot(database)
+        return read_copied_at(self.server, database)
 
     def address(self, database: str, analyst: str) -> RoomAddress:
         """Where a session of this analyst connects. Raises UnknownDatabase, and BadSetting for a reserved name."""
