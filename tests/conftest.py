@@ -39,3 +39,17 @@ def data_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def system_data_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A data server of the machine's own PostgreSQL: another version than the embedded one."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("this machine has no PostgreSQL of its own")
+    folder = tmp_path_factory.mktemp("system-server")
+    settings = {"fsync": "off", "max_connections": "50"}
+    server = EmbeddedServer(folder / "data", name="system", settings=settings, programs=programs[-1].parent)
+    server.start()
+    yield server
+    server.stop()

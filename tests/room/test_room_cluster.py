@@ -215,3 +215,50 @@ def test_an_analyst_enters_no_other_database(room: CleanRoom) -> None:
     for database in ("postgres", "template1"):
         with pytest.raises(psycopg.OperationalError):
             _rows(room, "SELECT 1", database=database, user="alice")
+
+
+def test_another_version_as_data_server(system_data_server: EmbeddedServer, tmp_path: Path) -> None:
+    dsn = new_database(system_data_server, PEOPLE_SQL)
+    snapshot = load_snapshot(people_policy(dsn), dsn)
+    assert snapshot.tables["public", "visits"].keys and snapshot.domains["public", "users", "country"] == ("DE", "FR")
+    room = CleanRoom()
+    room.start(tmp_path, [snapshot])
+    room.ensure_role("alice")
+    assert _rows(room, "SELECT count(*) FROM countries", user="alice") == [(2,)]
+    with pytest.raises(psycopg.Error) as caught:
+        _rows(room, "SELECT max(id) FROM users", user="alice")
+    assert caught.value.sqlstate == "NG001"
+    room.stop()
+
+
+KEY_TYPES = [
+    "smallint", "bigint", "real", "numeric(2,2)", "numeric(2,-3)", "numeric(3,5)", "money", "boolean", "varchar(1)",
+    "char(1)", '"char"', "name", "uuid", "date", "time", "timetz", "timestamp(0)", "interval day", "bytea", "inet",
+    "cidr", "macaddr", "macaddr8", "bit(7)", "varbit(2)", "jsonb", "oid", "tsvector", "int4range", "int4multirange",
+    "daterange", "pg_lsn", "only_one", "only_one[]", "text[]", "timestamptz[]",
+]  # fmt: skip
+OTHER_TYPES = [
+    "json", "point", "box", "polygon", "circle", "line", "lseg", "path", "tsquery", "regclass", "tid", "jsonpath",
+    "numeric(4,1)[][]",
+]  # fmt: skip
+
+
+def test_every_type_has_a_tripwire(data_server: EmbeddedServer, tmp_path: Path) -> None:
+    """Also where a key allows two equal rows no place (an enum with one label)."""
+    types = [*KEY_TYPES, *OTHER_TYPES]
+    script = ["CREATE TYPE only_one AS ENUM ('x')"]
+    for i, name in enumerate(types):
+        key = ", PRIMARY KEY (v)" if name in KEY_TYPES else ""
+        script.append(f"CREATE TABLE t{i} (v {name} NOT NULL, user_id int, n {name}{key})")
+    dsn = new_database(data_server, ";".join(script))
+    columns = {"v": Column(), "n": Column()}
+    tables = {f"t{i}": Table(unit="user_id", columns=columns) for i in range(len(types))}
+    room = CleanRoom()
+    room.start(tmp_path, [load_snapshot(people_policy(dsn, tables=tables), dsn)])
+    room.ensure_role("alice")
+    for i, name in enumerate(types):
+        assert _rows(room, f"SELECT count(n) FROM t{i}") == [(1,)], name
+        with pytest.raises(psycopg.Error) as caught:
+            _rows(room, f"SELECT count(n) FROM t{i} WHERE n IS NOT NULL", user="alice")
+        assert caught.value.sqlstate == "NG001", name
+    room.stop()

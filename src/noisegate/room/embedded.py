@@ -55,6 +55,7 @@ class EmbeddedServer:
 
     settings: postgresql.conf settings, given on the command line. memory_limit_bytes: address space (RLIMIT_AS) of
     each of the server's processes, set before it starts; None for no limit; ignored where the system has none.
+    programs: the folder of another PostgreSQL's programs; None for the embedded one.
     As root the server runs as the system user `noisegate`, who is made if missing, and the folders above
     `data_dir` get the right to be passed through (x, never r) by others.
     """
@@ -66,11 +67,13 @@ class EmbeddedServer:
         name: str,
         settings: Mapping[str, str] = MappingProxyType({}),
         memory_limit_bytes: int | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.name = name
         self.settings = dict(settings)
         self.memory_limit_bytes = memory_limit_bytes
+        self.programs = binaries() if programs is None else programs
         self.adopted = False  # the running server was left over from an earlier process
         self._socket_dir: Path | None = None
         self._pid: int | None = None
@@ -124,9 +127,9 @@ class EmbeddedServer:
         self._take_lock()
         try:
             if account is not None:
-                open_way(self.data_dir.parent, binaries())
+                open_way(self.data_dir.parent, self.programs)
             if not (self.data_dir / "PG_VERSION").exists():
-                _initdb(self.data_dir, account)
+                _initdb(self.programs, self.data_dir, account)
             left_over = PidFile.read(self.data_dir)
             self.adopted = left_over is not None and self._adopt(left_over)
             if not self.adopted:
@@ -172,7 +175,7 @@ class EmbeddedServer:
 
     def _spawn(self, account: Account | None) -> subprocess.Popen[bytes]:
         fixed = {"listen_addresses": "", "unix_socket_directories": str(self._socket_dir), "port": str(PORT)}
-        command = [str(binaries() / "postgres"), "-D", str(self.data_dir)]
+        command = [str(self.programs / "postgres"), "-D", str(self.data_dir)]
         for key, value in {"logging_collector": "off", **self.settings, **fixed}.items():
             command += ["-c", f"{key}={value}"]
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
@@ -203,7 +206,7 @@ class EmbeddedServer:
         return None if row is None else str(row[0])
 
     def _record(self) -> str:
-        return json.dumps([self.settings, self.memory_limit_bytes, str(binaries())], sort_keys=True)
+        return json.dumps([self.settings, self.memory_limit_bytes, str(self.programs)], sort_keys=True)
 
     def _take_lock(self) -> None:
         self._lock = open(self.data_dir.parent / f"{self.name}.lock", "ab")  # noqa: SIM115 - held while the server runs
@@ -219,16 +222,17 @@ class EmbeddedServer:
             self._lock = None
 
 
-def _initdb(data_dir: Path, account: Account | None) -> None:
+def _initdb(programs: Path, data_dir: Path, account: Account | None) -> None:
     """Make the cluster beside its place and move it there, so that a kill in between leaves nothing half made."""
     fresh = data_dir.with_name(f"{data_dir.name}.new")
     _remove_tree(fresh)
     fresh.mkdir(mode=0o700)
     if account is not None:
         os.chown(fresh, account.uid, account.gid)
-    command = [str(binaries() / "initdb"), "-D", str(fresh), "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8"]
-    command += ["--locale-provider=builtin", "--lc-collate=C", "--lc-ctype=C", "--lc-messages=C"]
-    command += ["--auth=trust", "--no-sync", "--no-instructions"]
+    command = [str(programs / "initdb"), "-D", str(fresh), "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8"]
+    if programs == binaries():  # its own C.UTF-8, which needs nothing of the machine
+        command += ["--locale-provider=builtin", "--lc-collate=C", "--lc-ctype=C"]
+    command += ["--lc-messages=C", "--auth=trust", "--no-sync", "--no-instructions"]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
