@@ -322,3 +322,10 @@ def test_notifications_and_settings_pass(raw: Raw) -> None:
     assert "S" in kinds(raw.query("SET application_name = 'other'"))
     raw.query("LISTEN a")
     assert "A" in kinds(raw.query("NOTIFY a, 'x'"))
+
+
+def test_relayed_answer_keeps_the_rooms_positions(raw: Raw, gate: GateThread) -> None:
+    replies = raw.ask(parse("", "   SELECT /*relay*/ id FROM secret LIMIT 0"), bind(), execute(), SYNC)
+    assert (kinds(replies), tags(replies)) == ("12CZ", ["SELECT 0"])
+    tripped = raw.ask(parse("", "SELECT /*relay*/ id FROM secret"), bind(), execute(), SYNC)
+    assert (error(tripped)["C"], gate.gate.finishes[1][2]) == ("0A000", "NG001")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from noisegate.errors import NoisegateError, Unsupported
-from noisegate.wire import expect, flows, reports
+from noisegate.wire import expect, flows, refusals, reports
 from noisegate.wire import messages as m
+from noisegate.wire.context import Context
 from noisegate.wire.expect import Entry, Exchange
 from noisegate.wire.faults import fault
-from noisegate.wire.flows import Context
 from noisegate.wire.frames import LENGTH, MESSAGE_BYTES_MAX, Gatherer
 from noisegate.wire.gate import Verdict
 from noisegate.wire.names import RESERVED, Closed, Portal, Prepared
@@ -79,7 +79,11 @@ class ClientSide:
             if len(self._waiting) > HELD_BYTES_MAX:
                 self._client.pause("held")
             return
-        self._work(self._gatherer.add(data))
+        try:
+            self._work(self._gatherer.add(data))
+        except Exception as error:  # nothing that the client or the gate does may leave a session half alive
+            log.error("a session failed: %s", fault(error))
+            self._end(reports.fatal("XX000", reports.HIDDEN_FAILED))
 
     def _work(self, data: bytes) -> None:
         begin = at = 0
@@ -132,7 +136,7 @@ class ClientSide:
         self._room.held = False
         waiting, self._waiting = bytes(self._waiting), bytearray()
         self._client.resume("held")
-        self._work(waiting)
+        self.received(waiting)
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +156,7 @@ class ClientSide:
             return self._restore()
         text = _text(m.decode_query(body))
         if text is None:
-            return Hold(flows.refuse_simple(self._context, _invalid_text()))
+            return Hold(refusals.refuse_simple(self._context, _invalid_text()))
         statements = self._context.gate.classify(text)
         for statement in statements:
             if statement.verdict is not Verdict.RELAY:
@@ -173,7 +177,7 @@ class ClientSide:
             return self._refuse(_reserved())
         statements = tuple(self._context.gate.classify(text))
         if len(statements) == 1 and statements[0].verdict is Verdict.REFUSE:
-            return self._extended(flows.refuse_parse(self._context, statements[0]))
+            return self._extended(refusals.refuse_parse(self._context, statements[0]))
         prepared = Prepared(parse.name, text, statements)
         run = self._preparing(parse.name, text)
         entry = Entry(expect.PARSE, change=prepared, run=run, doubtful=not prepared.relayed)
@@ -258,10 +262,10 @@ class ClientSide:
 
     def _function_call(self, body: bytes) -> Action:
         error = Unsupported("function calls by the protocol's own message are not supported", hint="Use SELECT.")
-        return Hold(flows.refuse_simple(self._context, error))
+        return Hold(refusals.refuse_simple(self._context, error))
 
     def _refuse(self, error: NoisegateError) -> Action:
-        return self._extended(flows.refuse_message(self._context, error))
+        return self._extended(refusals.refuse_message(self._context, error))
 
     def _restore(self) -> Action:
         flow = flows.run_extended(self._context, flows.restore_strings(self._context))

@@ -9,46 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 
 from noisegate.errors import Internal, NoisegateError, Unsupported
 from noisegate.wire import messages as m
 from noisegate.wire import reports
-from noisegate.wire.asking import Asking, RoomQueries
+from noisegate.wire.asking import RoomQueries
+from noisegate.wire.context import Context, Failed
 from noisegate.wire.expect import EXECUTE, SYNC, Entry
 from noisegate.wire.faults import fault
-from noisegate.wire.gate import Answer, ColumnDescription, Gate, Identity, Question, Statement, Verdict
-from noisegate.wire.links import Link
+from noisegate.wire.gate import Answer, ColumnDescription, Question, Statement, Verdict
 from noisegate.wire.names import Portal, Prepared
-from noisegate.wire.roomside import Reply, RoomError, RoomSide
+from noisegate.wire.refusals import hidden_failed, refuse, refuse_statement
+from noisegate.wire.roomside import Reply, RoomError
 from noisegate.wire.runs import PortalRun, PrivateRun, RelayedRun, now
 
 log = logging.getLogger(__name__)
 
-_ORIGINAL, _REWRITTEN, _PORTAL, _REFUSAL, _BATCH = b"_ng_o", b"_ng_s", b"_ng_p", b"_ng_r", "_ng_b"
-_REFUSE = b"SELECT noisegate.refuse($1,$2,$3,$4)"
+_ORIGINAL, _REWRITTEN, _PORTAL = b"_ng_o", b"_ng_s", b"_ng_p"
 _SEVERAL = ("42601", "cannot insert multiple commands into a prepared statement")
 BATCH_VERSION_MIN = 18  # older servers do not treat statements without Sync as one implicit transaction block
-
-
-class Failed(Exception):
-    """The client's statement failed; it gets these fields, and the room's state is already right."""
-
-    def __init__(self, fields: m.Fields) -> None:
-        super().__init__(fields.get("C", "XX000"))
-        self.fields = fields
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a flow works with: the two halves, the gate, and who asks."""
-
-    room: RoomSide
-    client: Link
-    gate: Gate
-    identity: Identity
-    asking: Asking
-    server_version: int
 
 
 # --- simple Query ----------------------------------------------------------------------------------------------------
@@ -95,13 +74,12 @@ async def _begin_batch(context: Context, text: str) -> None:
     in_transaction = room.tx == b"T"
     check = [m.close_statement(_ORIGINAL), m.Parse(_ORIGINAL, text.encode()).encode(), m.SYNC]
     if in_transaction:
-        before, after = f"SAVEPOINT {_BATCH}", f"ROLLBACK TO {_BATCH}; RELEASE {_BATCH}"
-        check = [m.query(before.encode()), *check, m.query(after.encode())]
+        check = [m.query(b"SAVEPOINT _ng_b"), *check]
     try:
         await room.exchange(*check, own_sync=False)
     except RoomError as error:
         room.opened = False
-        if (error.fields.get("C"), error.fields.get("M")) != _SEVERAL:
+        if (error.fields.get("C"), error.fields.get("M")) != _SEVERAL:  # the client's: its transaction stays failed
             context.gate.relayed(context.identity, text, error.fields.get("C", "XX000"), 0.0)
             raise Failed(error.fields) from None
     else:
@@ -109,10 +87,20 @@ async def _begin_batch(context: Context, text: str) -> None:
         await refuse(
             context, Unsupported("noisegate and PostgreSQL do not agree on where this text's statements end"), 0
         )
+    if in_transaction:
+        await _undo_check(context)
     if room.tx == b"I":
         # Behind an executed message the room treats the rest as one block. SHOW takes no snapshot, so that BEGIN
         # ISOLATION LEVEL may still follow.
         await _hidden_step(context, b"SHOW lc_messages")
+
+
+async def _undo_check(context: Context) -> None:
+    try:
+        await context.room.exchange(m.query(b"ROLLBACK TO _ng_b; RELEASE _ng_b"), own_sync=False)
+    except RoomError as error:
+        raise Failed(hidden_failed(error)) from None
+    context.room.opened = False
 
 
 async def _hidden_step(context: Context, sql: bytes) -> None:
@@ -120,7 +108,7 @@ async def _hidden_step(context: Context, sql: bytes) -> None:
     try:
         await context.room.exchange(*messages, own_sync=False)
     except RoomError as error:
-        raise Failed(_hidden_failed(error)) from None
+        raise Failed(hidden_failed(error)) from None
 
 
 async def _relay_one(context: Context, statement: Statement) -> None:
@@ -138,7 +126,7 @@ async def _private_one(context: Context, statement: Statement) -> None:
     """One private statement of a simple Query: parsed as written, asked, and its answer run in its place."""
     original = await _describe_original(context, statement)
     columns = _columns(original)
-    run, answer = await _ask(context, statement, columns, None, ())
+    run, answer = await _ask(context, statement, columns, None, (), statement.offset)
     sql = statement.text if answer.relay else answer.sql
     try:
         replies = await context.room.exchange(*_prepare(sql.encode()), own_sync=False)
@@ -210,7 +198,7 @@ async def _execute_private(context: Context, portal: Portal, prepared: Prepared,
         await refuse_statement(context, statement)
     assert bind is not None  # refuse_statement raises
     portal.reported = True
-    run, answer = await _ask(context, statement, prepared.columns, bind, prepared.param_types)
+    run, answer = await _ask(context, statement, prepared.columns, bind, prepared.param_types, 0)
     if not answer.relay:
         await _rebind(context, run, answer, prepared, bind)
     portal.run = run
@@ -246,7 +234,7 @@ async def _look_up(context: Context, portal: Portal) -> Prepared | None:
             return None
         described = await context.room.exchange(m.describe_statement(portal.statement))
     except RoomError as error:
-        raise Failed(_hidden_failed(error)) from None
+        raise Failed(hidden_failed(error)) from None
     decoded = text.decode()
     prepared = Prepared(portal.statement, decoded, tuple(context.gate.classify(decoded)))
     learn(prepared, described)
@@ -271,8 +259,13 @@ async def _ask(
     columns: tuple[ColumnDescription, ...],
     bind: m.Bind | None,
     param_types: tuple[int, ...],
+    parsed_at: int,
 ) -> tuple[PrivateRun, Answer]:
-    """The gate's answer. Raises Failed: refused (the room has raised it), cancelled, or a hidden statement failed."""
+    """The gate's answer. Raises Failed: refused (the room has raised it), cancelled, or a hidden statement failed.
+
+    parsed_at: where in the client's text begins what the room parsed, in characters: an error of the statement as
+    written has its position from there. Positions of refusals count from the statement's own start.
+    """
     question = Question(
         identity=context.identity,
         text=statement.text,
@@ -281,7 +274,7 @@ async def _ask(
         has_params=bind is not None and bool(param_types),
         in_transaction=context.room.tx != b"I",
     )
-    run = PrivateRun(context.gate, question, statement.offset)
+    run = PrivateRun(context.gate, question, parsed_at)
     queries = RoomQueries(context.room, bind, param_types)
     try:
         run.answer = await context.asking.ask(question, context.room, queries)
@@ -327,81 +320,9 @@ def _columns(replies: Sequence[Reply]) -> tuple[ColumnDescription, ...]:
 
 
 def _rewritten_failed(run: PrivateRun, error: RoomError) -> Failed:
-    fields = _hidden_failed(error)
+    fields = hidden_failed(error)
     run.end(fields.get("C", "XX000"))
     return Failed(fields)
-
-
-def _hidden_failed(error: RoomError) -> m.Fields:
-    fields = reports.of_hidden(error.fields)
-    if fields.get("C") != error.fields.get("C"):
-        log.error("a hidden statement failed with %s", error.fields.get("C"))
-    return fields
-
-
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
-async def refuse_statement(context: Context, statement: Statement) -> None:
-    """A statement of a kind that is never run. Raises Failed."""
-    started = now()
-    error = statement.refusal or Unsupported(reports.UNRECOGNISED)
-    try:
-        await refuse(context, error, statement.offset)
-    except Failed as failed:
-        context.gate.relayed(context.identity, statement.text, failed.fields.get("C", "XX000"), now() - started)
-        raise
-
-
-async def refuse_parse(context: Context, statement: Statement) -> None:
-    """A refused statement kind, at Parse."""
-    await context.room.drain()
-    if not context.room.skip:
-        await refuse_statement(context, statement)
-
-
-async def refuse_message(context: Context, error: NoisegateError) -> None:
-    """An extended message that is refused whatever it means."""
-    await context.room.drain()
-    if not context.room.skip:
-        await refuse(context, error, 0)
-
-
-async def refuse_simple(context: Context, error: NoisegateError) -> None:
-    """The same for a message that the room would end with ReadyForQuery."""
-    try:
-        await refuse_message(context, error)
-    except Failed as failed:
-        context.client.write(m.error_response(failed.fields))
-    else:
-        return
-    context.room.skip = context.room.opened = False
-    context.room.send(m.SYNC, Entry(SYNC))
-
-
-async def refuse(context: Context, error: NoisegateError, offset: int) -> None:
-    """Let the room itself raise the refusal, so that its state and the client's stay the same. Raises Failed.
-
-    offset: start of the statement in the client's text, in characters; the error's position counts from there.
-    """
-    values = [_without_nul(text) for text in (error.sqlstate, error.message, error.detail, error.hint)]
-    try:
-        await context.room.exchange(
-            m.close_statement(_REFUSAL),
-            m.Parse(_REFUSAL, _REFUSE, (m.TEXT_OID,) * 4).encode(),
-            m.Bind(b"_ng_r", _REFUSAL, m.text_params(values)).encode(),
-            m.execute(b"_ng_r"),
-        )
-    except RoomError as raised:
-        fields = reports.of_refusal(raised.fields, error, offset)
-        if fields.get("C") == "XX000" != error.sqlstate:
-            log.error("a refusal could not be raised: %s", raised.fields.get("C"))
-        raise Failed(fields) from None
-    raise RuntimeError("the clean room's refuse() raised nothing")
-
-
-def _without_nul(text: str) -> str:
-    return text.replace("\0", "")
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -418,7 +339,7 @@ async def restore_strings(context: Context) -> None:
         await room.exchange(*_query_messages("SET standard_conforming_strings = on"))
     except RoomError as error:
         if room.skip:
-            raise Failed(_hidden_failed(error)) from None
+            raise Failed(hidden_failed(error)) from None
         return  # tried again before the statement is judged
     room.backslash_quotes = False
 

@@ -16,6 +16,7 @@ from functools import partial
 from noisegate.wire import messages as m
 from noisegate.wire import reports
 from noisegate.wire.expect import ENDS, QUERY, SYNC, Entry, Exchange, Expect
+from noisegate.wire.faults import fault
 from noisegate.wire.frames import LENGTH, Gatherer
 from noisegate.wire.links import Link
 from noisegate.wire.names import Names
@@ -129,6 +130,14 @@ class RoomSide:
     # --- from the room -----------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
+        try:
+            self._work(data)
+        except Exception as error:
+            log.error("a session failed: %s", fault(error))
+            self.closed = True
+            self._ended(reports.fatal("XX000", reports.HIDDEN_FAILED))
+
+    def _work(self, data: bytes) -> None:
         if self._passing:
             data = self._pass_on(data)
         data = self._gatherer.add(data)
@@ -194,7 +203,8 @@ class RoomSide:
         if kind in _STATEMENT_ENDS and head.kind in b"EQ":
             if run is not None:
                 instead = run.completed(kind, body)
-            self.names.completed(body[:-1])
+            if hidden is None:
+                self.names.completed(body[:-1])
             self.progress = now()
             self.copying = self.timed_out = False
         if kind in ENDS[head.kind]:

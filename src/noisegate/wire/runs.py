@@ -105,7 +105,9 @@ class PreparingRun:
 
     def failed(self, fields: m.Fields) -> m.Fields | None:
         prepared = self._names.statements.get(self._statement)
-        text = self._text if self._text is not None else prepared and prepared.text
+        text = self._text
+        if text is None and prepared is not None:
+            text = prepared.text
         if text is not None:
             self._gate.relayed(self._identity, text, fields.get("C", "XX000"), now() - self.started)
         return None

@@ -85,11 +85,13 @@ class Server:
         for task in [*self._loops, *self._knocks, *self._entering]:
             task.cancel()
         self._close_sockets()
-        for session in self._door.sessions.all():
+        sessions = self._door.sessions.all()
+        for session in sessions:
             session.end(reports.fatal("57P01", "terminating connection due to administrator command"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._door.sessions.wait_empty()
+                await asyncio.gather(*(session.ended() for session in sessions))
                 await asyncio.gather(*self._knocks, *self._entering, return_exceptions=True)
 
     def _tcp(self, host: str) -> socket.socket:
@@ -170,8 +172,9 @@ class Server:
             _set_options(connection)
         identity = None if local else self._door.tls
         direct = identity is not None and await _peek(connection) == _CLIENT_HELLO
+        shutdown_s = tls.SHUTDOWN_TIMEOUT_S if direct else None
         context = identity.context if identity is not None and direct else None
-        await loop.connect_accepted_socket(lambda: link, connection, ssl=context)
+        await loop.connect_accepted_socket(lambda: link, connection, ssl=context, ssl_shutdown_timeout=shutdown_s)
         if direct and not check_direct_tls(link):
             link.abort()
             return None

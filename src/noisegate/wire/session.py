@@ -13,7 +13,7 @@ from noisegate.wire import messages as m
 from noisegate.wire import reports
 from noisegate.wire.asking import Asking
 from noisegate.wire.clientside import ClientSide
-from noisegate.wire.flows import Context
+from noisegate.wire.context import Context
 from noisegate.wire.gate import Gate, Identity
 from noisegate.wire.links import Link
 from noisegate.wire.room import RoomConnection
@@ -99,6 +99,10 @@ class Session:
             self._left(None)
         else:
             flow.add_done_callback(self._left)
+
+    async def ended(self) -> None:
+        """Wait for the cancel that `end` sent."""
+        await asyncio.gather(*self._tasks)
 
     def _left(self, flow: asyncio.Task[None] | None) -> None:
         self._context.gate.left(self.identity)

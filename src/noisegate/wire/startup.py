@@ -21,7 +21,7 @@ from noisegate.wire.room import RoomConnection, RoomRefused, open_room
 from noisegate.wire.roomside import ENCODINGS
 from noisegate.wire.scram import ScramFailed, ScramServer, mock_verifier, offered
 from noisegate.wire.session import Session
-from noisegate.wire.tls import ALPN, TlsIdentity
+from noisegate.wire.tls import ALPN, SHUTDOWN_TIMEOUT_S, TlsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,9 @@ async def _start_tls(tls: TlsIdentity, knock: Knock, inbox: Inbox) -> None:
     link.transport.pause_reading()
     link.write(b"S")
     loop = asyncio.get_running_loop()
-    transport = await loop.start_tls(link.transport, link, tls.context, server_side=True)
+    transport = await loop.start_tls(
+        link.transport, link, tls.context, server_side=True, ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S
+    )
     if transport is None:
         raise EOFError
     link.replace_transport(transport)

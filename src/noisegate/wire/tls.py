@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ALPN = "postgresql"
 VALID_DAYS = 825
+SHUTDOWN_TIMEOUT_S = 5.0  # for the peer to say goodbye
 
 
 @dataclass(frozen=True, slots=True)
