@@ -116,12 +116,18 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_memory_is_limited_before_the_start(tmp_path: Path) -> None:
-    server = EmbeddedServer(tmp_path / "data", name="x", settings={"fsync": "off"}, memory_limit_bytes=1 << 30)
+def test_a_session_runs_out_of_memory_alone(tmp_path: Path) -> None:
+    settings = {"fsync": "off", "shared_buffers": "1MB"}
+    server = EmbeddedServer(tmp_path / "data", name="x", settings=settings, memory_limit_bytes=400 << 20)
     server.start()
-    limits = Path(f"/proc/{server.pid}/limits").read_text()
-    assert str(1 << 30) in next(line for line in limits.splitlines() if "address space" in line)
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            connection.execute("SELECT length(repeat('x', 500000000) || '')")
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    pid = server.pid
+    assert server.running and _one(server, "SELECT 1") == 1
     server.stop()
+    assert "not properly shut down" not in server.log.read_text() and not alive(pid)
 
 
 def test_odd_names_in_a_dsn(tmp_path: Path) -> None:
