@@ -9,6 +9,7 @@ from pathlib import Path
 
 from noisegate.cli.state import LEDGER_FILE, USERS_FILE
 from noisegate.engine.postgres import PostgresEngine
+from noisegate.errors import Unavailable
 from noisegate.gateway import Gateway
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.sqlite import SqliteLedger
@@ -49,7 +50,10 @@ class House:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        self._state.mkdir(parents=True, exist_ok=True)
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"the state folder {self._state} cannot be made: {error.strerror}") from None
         ledger = AsyncLedger(await asyncio.to_thread(SqliteLedger, self._state / LEDGER_FILE, create=True))
         self._stack.push_async_callback(ledger.close)
         self.ledger = ledger
@@ -71,7 +75,15 @@ class House:
         self.server = await self._listen()
 
     async def _listen(self) -> Server:
-        server = await serve(self._config, self.gateways, self.users)
+        """Raises Unavailable where an address cannot be had."""
+        try:
+            server = await serve(self._config, self.gateways, self.users)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot listen on {', '.join(self._config.hosts)}, port {self._config.port}: "
+                f"{(error.strerror or str(error)).lower()}",
+                hint="Choose another address with --host and --port.",
+            ) from None
         self._stack.push_async_callback(server.close)
         return server
 

@@ -1,0 +1,122 @@
+"""What a demo asks: six questions per data set, and one about rows, which is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`keys`: how many of the first columns name a row. `look`: what there is to see in the answer."""
+
+    title: str
+    sql: str
+    keys: int
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """One data set's questions."""
+
+    questions: tuple[Question, ...]
+    refused: str
+    try_next: str  # a question to start with by hand
+
+
+PRODUCT: Final = Tour(
+    questions=(
+        Question("How many people signed up?", "SELECT count(*) FROM users", 0, "One person changes this by one."),
+        Question(
+            "Which plans do they have, and how old are they?",
+            "SELECT plan, count(*) AS people, round(avg(age), 1) AS age\nFROM users GROUP BY plan ORDER BY people DESC",
+            1,
+            "The policy declares the plans, so each is shown, however few people have it.",
+        ),
+        Question(
+            "How much do they buy?",
+            "SELECT count(DISTINCT user_id) AS buyers, round(sum(amount)) AS dollars, round(avg(amount), 2) AS mean\n"
+            "FROM events WHERE kind = 'purchase'",
+            0,
+            "A person counts with 1,000 dollars at most, as the policy says. What few people spend beyond that is cut, so "
+            "that the noise, which must hide any one person, stays small.",
+        ),
+        Question(
+            "How many buy each month?",
+            "SELECT date_trunc('month', occurred_at)::date AS month, count(DISTINCT user_id) AS buyers\n"
+            "FROM events WHERE kind = 'purchase' GROUP BY 1 ORDER BY 1",
+            1,
+            "Months are read from the data, at a price in delta. Who buys in more than five months counts in five of "
+            "them: that is the small bias.",
+        ),
+        Question(
+            "How long is a visit, and what share has each device?",
+            "WITH visits AS (\n"
+            "  SELECT device, count(*) AS n, avg(duration_s) AS seconds FROM sessions GROUP BY device)\n"
+            "SELECT device, round(100.0 * n / sum(n) OVER (), 1) AS percent, round(seconds) AS seconds\n"
+            "FROM visits ORDER BY percent DESC",
+            1,
+            "Everything over the aggregates (WITH, windows, arithmetic) is PostgreSQL's own, and free.",
+        ),
+        Question(
+            "In which small countries are they?",
+            "SELECT c.name AS country, count(*) AS people\n"
+            "FROM users u JOIN countries c ON c.code = u.country\n"
+            "WHERE c.population < 6000000 GROUP BY c.name ORDER BY people DESC, country",
+            1,
+            "These groups are read from the data: one with fewer than 20 people never appears.",
+        ),
+    ),
+    refused="SELECT plan, country, age FROM users WHERE id = 42",
+    try_next="SELECT country, count(*) FROM users GROUP BY country ORDER BY 2 DESC LIMIT 5;",
+)
+
+FLIGHTS: Final = Tour(
+    questions=(
+        Question(
+            "How many flights were there?", "SELECT count(*) FROM flights", 0, "2,512 have no aircraft, so no unit."
+        ),
+        Question(
+            "How many leave from each airport, with how many aircraft?",
+            "SELECT origin, count(*) AS flights, count(DISTINCT tailnum) AS aircraft\n"
+            "FROM flights GROUP BY origin ORDER BY origin",
+            1,
+            "An aircraft counts with 150 flights per airport at most.",
+        ),
+        Question(
+            "In which months are they late?",
+            "SELECT month, round(avg(dep_delay), 1) AS delay, round(avg(air_time), 0) AS air_time\n"
+            "FROM flights WHERE distance < 1000 GROUP BY month ORDER BY month",
+            1,
+            "Delays are cut at two hours, as the policy says; the true averages are not.",
+        ),
+        Question(
+            "Which airlines fly most?",
+            "SELECT a.name AS airline, count(*) AS flights, count(DISTINCT f.tailnum) AS aircraft\n"
+            "FROM flights f JOIN airlines a ON a.carrier = f.carrier\n"
+            "GROUP BY a.name ORDER BY flights DESC",
+            1,
+            "airlines is public and joins freely. Names are read from the data: at least ten aircraft.",
+        ),
+        Question(
+            "What share of flights leaves when?",
+            "WITH h AS (\n"
+            "  SELECT CASE WHEN hour < 12 THEN 'morning' WHEN hour < 18 THEN 'afternoon' ELSE 'evening' END AS part,\n"
+            "         count(*) AS n\n"
+            "  FROM flights GROUP BY 1)\n"
+            "SELECT part, n, round(100.0 * n / sum(n) OVER (), 1) AS percent FROM h ORDER BY percent DESC",
+            1,
+            "Everything over the aggregates (WITH, windows, arithmetic) is PostgreSQL's own, and free.",
+        ),
+        Question(
+            "How large are the aircraft of each maker?",
+            "SELECT manufacturer, count(*) AS aircraft, round(avg(seats)) AS seats\n"
+            "FROM planes GROUP BY manufacturer ORDER BY aircraft DESC",
+            1,
+            "Makers of fewer than ten aircraft never appear.",
+        ),
+    ),
+    refused="SELECT tailnum, dest FROM flights WHERE carrier = 'UA' LIMIT 10",
+    try_next="SELECT dest, count(*) FROM flights GROUP BY dest ORDER BY 2 DESC LIMIT 5;",
+)
