@@ -65,7 +65,7 @@ def fragment_sql(
 def _where(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:
     """NULL units are dropped; values outside a declared domain are dropped before bounding."""
     parts = [f"{relation.unit.sql} IS NOT NULL"]
-    parts += [condition_sql(c, scope) for c in relation.conjuncts]
+    parts += [condition_sql(c, scope) for c in relation.where]
     parts += [k.allowed_sql for k in keys if k.allowed_sql is not None and _all_declared(keys)]
     return " AND ".join(parts)
 
