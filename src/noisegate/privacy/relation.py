@@ -38,8 +38,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class PrivateRelation:
-    """from_sql: the generated FROM clause. conjuncts: what WHERE and inner joins require; where: those of WHERE. one_row_per_unit: a unit has
-    at most one row, by enforced constraints. multiplied: a join may repeat a private row."""
+    """from_sql: the generated FROM clause. conjuncts: what WHERE and inner joins require; where: those of WHERE.
+
+    one_row_per_unit: a unit has at most one row, by enforced constraints. multiplied: a join may repeat a private row.
+    """
 
     sources: tuple[Source, ...]
     from_sql: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NAME_BYTES_MAX = 63  # NAMEDATALEN - 1
 
@@ -24,8 +24,9 @@ class Kind(enum.IntEnum):
     BAD = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
+    """Kind, value as described there, and the span in the text."""
+
     kind: Kind
     value: str
     start: int
@@ -77,14 +78,15 @@ def truncate(name: str) -> str:
     return name.encode("utf-8", "surrogatepass")[:NAME_BYTES_MAX].decode("utf-8", "ignore")
 
 
-def tokenize(text: str) -> tuple[Token, ...]:
-    """All tokens of `text` without white space and comments. An unlexable rest becomes one BAD token."""
+def tokenize(text: str, most: int | None = None) -> tuple[Token, ...]:
+    """All tokens of `text` without white space and comments. An unlexable rest becomes one BAD token, and so does what
+    comes after `most` tokens."""
     tokens: list[Token] = []
     at, end = 0, len(text)
     match_at = _TOKEN.match
     while at < end:
         m = match_at(text, at)
-        if m is None:
+        if m is None or len(tokens) == most:
             tokens.append(Token(Kind.BAD, text[at], at, end))
             break
         kind = m.lastgroup
@@ -108,18 +110,18 @@ def tokenize(text: str) -> tuple[Token, ...]:
             tokens.append(Token(Kind.STRING, text[stop:close], at, close + len(quote)))
             at = close + len(quote)
             continue
-        token = _make(text, kind or "", at, stop)
+        if kind == "name":  # most tokens are names or marks
+            token = Token(Kind.NAME, fold(m.group()), at, stop)
+        elif kind == "punct":
+            token = Token(Kind.PUNCT, m.group(), at, stop)
+        else:
+            token = _make(m.group(), kind or "", at, stop)
         tokens.append(token)
         at = token.end
     return tuple(tokens)
 
 
-def _make(text: str, kind: str, start: int, stop: int) -> Token:
-    raw = text[start:stop]
-    if kind == "name":
-        return Token(Kind.NAME, fold(raw), start, stop)
-    if kind == "punct":
-        return Token(Kind.PUNCT, raw, start, stop)
+def _make(raw: str, kind: str, start: int, stop: int) -> Token:
     if kind == "op":
         for edge in ("--", "/*"):  # an operator ends where a comment begins
             cut = raw.find(edge, 1)

@@ -31,6 +31,22 @@ _ROW_AGGREGATES = frozenset(
     "array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg json_agg_strict jsonb_agg_strict "
     "json_arrayagg json_objectagg xmlagg any_value".split()
 )
+# pg_get_keywords() without category U: unquoted they are syntax, never a table's or column's name.
+QUOTED_KEYWORDS = frozenset(
+    "all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case "
+    "cast char character check coalesce collate collation column concurrently constraint create cross "
+    "current_catalog current_date current_role current_schema current_time current_timestamp current_user dec "
+    "decimal default deferrable desc distinct do else end except exists extract false fetch float for foreign "
+    "freeze from full grant greatest group grouping having ilike in initially inner inout int integer intersect "
+    "interval into is isnull join json json_array json_arrayagg json_exists json_object json_objectagg json_query "
+    "json_scalar json_serialize json_table json_value lateral leading least left like limit localtime "
+    "localtimestamp merge_action national natural nchar none normalize not notnull null nullif numeric offset on "
+    "only or order out outer overlaps overlay placing position precision primary real references returning right "
+    "row select session_user setof similar smallint some substring symmetric system_user table tablesample then "
+    "time timestamp to trailing treat trim true union unique user using values varchar variadic verbose when where "
+    "window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot "
+    "xmlserialize xmltable".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,8 @@ def _private_blocks(
 
 
 def _is_word(token: Token) -> bool:
-    return token.kind in (Kind.NAME, Kind.QUOTED)
+    """An identifier. The deparse quotes every keyword that is one, but for PostgreSQL's unreserved ones."""
+    return token.kind is Kind.QUOTED or (token.kind is Kind.NAME and token.value not in QUOTED_KEYWORDS)
 
 
 def _innermost(blocks: list[Block], at: int) -> Block | None:
@@ -322,7 +339,7 @@ class _Cutter:
                     end < len(self._tokens)
                     and (
                         self._tokens[end].is_punct(".")
-                        or (self._tokens[end].is_punct("(") and _is_word(self._tokens[end - 1]))
+                        or (self._tokens[end].is_punct("(") and self._tokens[end - 1].kind in (Kind.NAME, Kind.QUOTED))
                     )
                 ):
                     best = (index, end)
@@ -448,7 +465,7 @@ def _refuse_aggregate(name: str) -> NoisegateError:
 
 
 def _spelling(token: Token) -> str:
-    """Quoted and unquoted spellings of one identifier are equal; strings and the rest differ from identifiers."""
+    """Quoted and unquoted spellings of one identifier are equal; keywords, strings and the rest differ from them."""
     if _is_word(token):
         return _quote_spelling(token.value)
     if token.kind is Kind.STRING:

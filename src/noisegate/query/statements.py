@@ -14,6 +14,7 @@ from noisegate.errors import NoisegateError, Refused, TextTooLong, Unsupported
 from noisegate.query.lexer import Kind, Token, tokenize
 
 TEXT_MAX = 256 * 1024  # characters of one message
+TOKENS_MAX = 32_768  # of one message: what is read here is read on the event loop
 
 
 class Verdict(enum.Enum):
@@ -66,7 +67,10 @@ def sketch(text: str) -> tuple[Sketch, ...]:
     found: list[Sketch] = []
     own: list[Token] = []
     start = depth = 0
-    for token in tokenize(text):
+    tokens = tokenize(text, TOKENS_MAX)
+    if len(tokens) > TOKENS_MAX:
+        raise TextTooLong("the statement has too many words", detail=f"At most {TOKENS_MAX} are read.")
+    for token in tokens:
         if token.is_punct(";") and depth <= 0:
             if own:
                 found.append(Sketch(text[start : token.start], start, tuple(own)))

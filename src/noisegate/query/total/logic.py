@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from noisegate.errors import Unsupported
 from noisegate.query.constants import render
-from noisegate.query.interval import hull
+from noisegate.query.interval import Interval, hull, meet
 from noisegate.query.total.table import OPERATORS, function, operator, wrong_types
 from noisegate.query.values import INTS, NUMBERS, TEXTS, TIMES, Value
 
@@ -141,11 +141,22 @@ def _carrier(a: Value) -> str:
     return f"::pg_catalog.{a.type}" if a.type not in ("enum", "other") else ""
 
 
+def _cut(name: str, bound: Interval, args: Sequence[Value]) -> Interval:
+    """The bound of LEAST and GREATEST, which ignore NULLs: only a constant that is not NULL cuts for certain."""
+    limits = [a.const.number for a in args if a.const is not None and a.const.number is not None]
+    if name == "least" and limits:
+        return meet(bound, Interval(None, min(limits)))
+    if name == "greatest" and limits:
+        return meet(bound, Interval(max(limits), None))
+    return bound
+
+
 def _choice(name: str, sql: str) -> None:
     @function(name, "values of one type")
     def rule(*args: Value) -> Value:
         same, result = unify(name, args)
-        return replace(result, sql=f"{sql}({', '.join(a.sql for a in same)})")
+        bound = _cut(name, result.bound, args)
+        return replace(result, bound=bound, sql=f"{sql}({', '.join(a.sql for a in same)})")
 
 
 for _name in ("coalesce", "greatest", "least"):

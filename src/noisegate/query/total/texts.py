@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from noisegate.errors import Unsupported
-from noisegate.query.interval import between
+from noisegate.query.interval import Interval, between
 from noisegate.query.total.table import function, operator, wrong_types
 from noisegate.query.values import INTS, TEXTS, Value
 
 BYTES_MAX = 10_000_000  # longer texts are NULL in operations that copy them
 _LENGTHS = between(0, 2**30)
+_LENGTH_BOUND = Interval(Fraction(0), None)  # a sum of lengths needs an upper end of its own, such as least(..., 100)
 
 
 def _short(a: Value) -> str:
@@ -38,7 +41,7 @@ def _length(name: str) -> None:
     @function(name, "text")
     def rule(a: Value) -> Value:
         _text(name, a)
-        return Value(f"pg_catalog.{name}({a.sql})", "int4", _LENGTHS, _LENGTHS, 0)
+        return Value(f"pg_catalog.{name}({a.sql})", "int4", _LENGTHS, _LENGTH_BOUND, 0)
 
 
 for _name in ("length", "char_length", "character_length", "octet_length"):
