@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from wirekit import PASSWORD, ROLE, Analysts, GateThread, Raw, ServerError, error, eventually, kinds, rows
+from wirekit import PASSWORD, ROLE, Analysts, GateThread, Raw, ServerError, WordGate, error, eventually, kinds, rows
 
 from noisegate.room.embedded import EmbeddedServer
 from noisegate.wire import ServerConfig, make_self_signed, serve
 from noisegate.wire import messages as m
+from noisegate.wire.gate import RoomAddress
 from noisegate.wire.scram import MECHANISM, MECHANISM_PLUS, ScramFailed, ScramServer, make_verifier
 
 StartGate = Callable[..., GateThread]
@@ -58,6 +59,22 @@ def test_tls_logins(tls_gate: GateThread, certificate: tuple[Path, Path], more: 
     with psycopg.connect(tls_gate.dsn(**values), autocommit=True) as connection:
         assert connection.pgconn.ssl_in_use
         assert connection.execute("SELECT max(id) FROM secret").fetchone() == (5,)
+
+
+def test_the_standard_event_loop_serves_as_well(room_address: RoomAddress, certificate: tuple[Path, Path]) -> None:
+    config = ServerConfig(port=0, certificate=certificate[0], key=certificate[1])
+    gate = GateThread(WordGate(room_address), config, asyncio.new_event_loop)
+    try:
+        for more in (
+            {"sslmode": "disable"},
+            {"sslmode": "require"},
+            {"sslmode": "require", "sslnegotiation": "direct"},
+        ):
+            with psycopg.connect(gate.dsn(**more), autocommit=True) as connection:
+                assert connection.execute("SELECT max(id) FROM secret WHERE id < %s", [4]).fetchone() == (3,)
+    finally:
+        gate.stop()
+    assert len(gate.gate.departures) == 3
 
 
 def test_plain_connections_are_refused_where_tls_is_required(tls_gate: GateThread) -> None:

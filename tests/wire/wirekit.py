@@ -179,9 +179,9 @@ class Analysts(dict[str, Verifier]):
 class GateThread:
     """A server on a loop of its own."""
 
-    def __init__(self, gate: WordGate, config: ServerConfig) -> None:
+    def __init__(self, gate: WordGate, config: ServerConfig, new_loop: Any = uvloop.new_event_loop) -> None:
         self.gate = gate
-        self.loop = uvloop.new_event_loop()
+        self.loop = new_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         analysts = Analysts({ROLE: make_verifier(PASSWORD)})

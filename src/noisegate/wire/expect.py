@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from noisegate.wire import messages as m
 from noisegate.wire.names import Change
+from noisegate.wire.run import Run
 
 PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY = b"PBCDESQ"
 COPY_END = ord("c")  # a CopyDone or CopyFail was sent here; nothing answers it
@@ -27,28 +27,6 @@ ENDS: dict[int, bytes] = {
     QUERY: b"Z",
 }
 """Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
-
-
-class Run(Protocol):
-    """A statement that the client waits for, as the relay meets it."""
-
-    started: float  # loop seconds
-
-    def completed(self, kind: int, body: bytes) -> bytes | None:
-        """CommandComplete, EmptyQueryResponse or PortalSuspended: what to send in its place, None for as it is."""
-        ...
-
-    def failed(self, fields: m.Fields) -> m.Fields | None:
-        """ErrorResponse: what to send in its place, None for as it is."""
-        ...
-
-    def skipped(self) -> None:
-        """An error in front of it: the room never began it."""
-        ...
-
-    def lost(self) -> None:
-        """The session ended first."""
-        ...
 
 
 @dataclass(slots=True)

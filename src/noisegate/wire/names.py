@@ -7,10 +7,10 @@ name here always means what it means there. What is not known here is `None`: ne
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from noisegate.wire import messages as m
 from noisegate.wire.gate import ColumnDescription, Statement, Verdict
+from noisegate.wire.run import Run
 
 RESERVED = b"_ng"
 """Statement and portal names of the gate itself begin so."""
@@ -44,7 +44,7 @@ class Portal:
     body: bytes | None = None
     prepared: Prepared | None = None  # what the statement's name meant when the room confirmed the Bind
     reported: bool = False
-    run: Any = None  # of the rewritten statement, once the portal was bound to it
+    run: Run | None = None  # of the rewritten statement, once the portal was bound to it
 
     def bind(self) -> m.Bind | None:
         return None if self.body is None else m.Bind.decode(self.body)

@@ -85,13 +85,11 @@ class Server:
         for task in [*self._loops, *self._knocks, *self._entering]:
             task.cancel()
         self._close_sockets()
-        sessions = self._door.sessions.all()
-        for session in sessions:
+        for session in self._door.sessions.all():
             session.end(reports.fatal("57P01", "terminating connection due to administrator command"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._door.sessions.wait_empty()
-                await asyncio.gather(*(session.ended() for session in sessions))
                 await asyncio.gather(*self._knocks, *self._entering, return_exceptions=True)
 
     def _tcp(self, host: str) -> socket.socket:

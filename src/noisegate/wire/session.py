@@ -45,6 +45,7 @@ class Session:
         self._on_end = on_end
         self._ended = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing: asyncio.Task[None] | None = None
         self._watched: tuple[object, ...] = ()
         self._watched_since = 0.0
 
@@ -90,21 +91,19 @@ class Session:
         self._client.write(last_words)
         self._client.close()
         flow = self._client_side.stop()
-        if self.room.abandon() or flow is not None:
-            self._spawn_cancel()
+        busy = self.room.abandon() or flow is not None
         self._connection.link.write(m.TERMINATE)
         self._connection.link.close()
-        asyncio.get_running_loop().call_later(LAST_WORDS_TIMEOUT_S, self._abort)
-        if flow is None:
-            self._left(None)
-        else:
-            flow.add_done_callback(self._left)
+        loop = asyncio.get_running_loop()
+        loop.call_later(LAST_WORDS_TIMEOUT_S, self._abort)
+        self._finishing = loop.create_task(self._finish(flow, busy))
 
-    async def ended(self) -> None:
-        """Wait for the cancel that `end` sent."""
-        await asyncio.gather(*self._tasks)
-
-    def _left(self, flow: asyncio.Task[None] | None) -> None:
+    async def _finish(self, flow: asyncio.Task[None] | None, busy: bool) -> None:
+        """The session counts as gone when nothing of it runs any more."""
+        if busy:
+            await self._connection.cancel()
+        waited_for = [*self._tasks, *([flow] if flow is not None else [])]
+        await asyncio.gather(*waited_for, return_exceptions=True)
         self._context.gate.left(self.identity)
         self._on_end(self)
 
