@@ -1,0 +1,137 @@
+"""Plans as the gate makes them, without a gate: PostgreSQL's deparse, the split, the session's constants, analyse, price.
+
+The data server itself stands for the clean room: it has the same tables and types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+import psycopg
+
+from noisegate.engine.generated import SESSION
+from noisegate.plan.catalog import Snapshot
+from noisegate.plan.measure import FragmentPlan, NoisyTable, StatementPlan
+from noisegate.plan.reading import OutputType
+from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
+from noisegate.policy.model import Policy
+from noisegate.privacy.planner import Analysis, price
+from noisegate.query.constants import constant_parts, decode_row, evaluation_sql
+from noisegate.query.split import Fragment
+from noisegate.query.tree import Expr, Join
+from noisegate.room.source import load_snapshot
+from support.gates import policy_from
+
+Row = tuple[tuple[str | None, ...], tuple[int, ...]]
+_OUTPUTS = """
+SELECT format_type(a.atttypid, a.atttypmod),
+       CASE WHEN o.oid IS NOT NULL THEN quote_ident(n.nspname) || '.' || quote_ident(o.collname) END
+FROM pg_attribute a LEFT JOIN pg_collation o ON o.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = o.collnamespace
+WHERE a.attrelid = to_regclass('pg_temp._ng_v') AND a.attnum > 0 ORDER BY a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class Planned:
+    plan: StatementPlan
+    tables: list[NoisyTable]
+    analyses: tuple[Analysis, ...]
+
+    @property
+    def only(self) -> FragmentPlan:
+        (fragment,) = self.plan.fragments
+        return fragment
+
+
+class Planner:
+    """Plans statements on one database. Use as a context manager."""
+
+    def __init__(self, dsn: str, policy: str | Policy) -> None:
+        self.policy = policy_from(policy, dsn) if isinstance(policy, str) else policy
+        self.snapshot: Snapshot = load_snapshot(self.policy, dsn)
+        self.connection = psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor)
+
+    def __enter__(self) -> Planner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def deparse(self, sql: str) -> str:
+        """What pg_get_viewdef prints under an empty search_path, without the final semicolon."""
+        with self._view(sql):
+            (text,) = self.connection.execute("SELECT pg_get_viewdef(to_regclass('pg_temp._ng_v'))").fetchone()
+        return text.strip().removesuffix(";")
+
+    def describe(self, sql: str) -> tuple[OutputType, ...]:
+        with self._view(sql):
+            return tuple(OutputType(*row) for row in self.connection.execute(_OUTPUTS))
+
+    def plan(
+        self, sql: str, *, epsilon: str = "1", delta: str = "1e-6", time_zone: str = "UTC", deparsed: bool = False
+    ) -> Planned:
+        """The statement's plan. Raises what the gate would raise."""
+        text = sql if deparsed else self.deparse(sql)
+        fragments = read_job(ReadJob(text), self.snapshot).fragments
+        outputs = tuple(self.describe(f.describe_sql) for f in fragments)
+        parts = tuple(p for f in fragments for p in constant_parts(expressions(f)))
+        row: tuple[bytes | None, ...] = ()
+        if parts:
+            with psycopg.RawCursor(self.connection) as cursor:
+                cursor.execute(evaluation_sql(text, parts), binary=True)
+                result = cursor.pgresult
+                assert result is not None
+                row = tuple(result.get_value(0, i) for i in range(result.nfields))
+        analyses = analyse_job(AnalyseJob(fragments, outputs, decode_row(parts, row), time_zone), self.snapshot)
+        plan, tables = price(analyses, Decimal(epsilon), Decimal(delta))
+        return Planned(plan, tables, analyses)
+
+    @contextmanager
+    def _view(self, sql: str) -> Iterator[None]:
+        with self.connection.transaction(force_rollback=True):
+            columns = len(self.connection.execute(f"SELECT * FROM ({sql}\n) AS q LIMIT 0").description or ())
+            names = ", ".join(f"c{i}" for i in range(columns))
+            self.connection.execute(f"CREATE TEMP VIEW _ng_v{'(' + names + ')' if names else ''} AS {sql}\n")
+            self.connection.execute("SET LOCAL search_path = ''")
+            yield
+
+
+def expressions(fragment: Fragment) -> list[Expr]:
+    """Every expression of a fragment that the engine will see."""
+    found: list[Expr] = [*fragment.keys, *([fragment.where] if fragment.where is not None else [])]
+    for call in fragment.aggregates:
+        found += [*call.args, *([call.filter] if call.filter is not None else [])]
+    pending = [fragment.relation]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Join):
+            found += [node.on] if node.on is not None else []
+            pending += [node.left, node.right]
+    return found
+
+
+def like_the_engine(connection: psycopg.Connection, settings: Sequence[tuple[str, str]] = ()) -> None:
+    """Give a connection the engine's settings (those of a plan too) for the rest of its life."""
+    for name, value in (*SESSION, *settings):
+        connection.execute("SELECT set_config($1, $2, false)", (name, value))
+
+
+def with_secret(sql: str, secret: int) -> str:
+    """Generated SQL with one fixed secret. For statements whose constants do not spell placeholders."""
+    return re.sub(r"\{secret:\d+\}", f"('{secret}'::pg_catalog.int8)", sql)
+
+
+def totals(
+    connection: psycopg.Connection, plan: FragmentPlan, sql: str
+) -> dict[tuple[str | None, ...], tuple[int, ...]]:
+    """All groups of `sql` (a form of the plan's), below the minimum too."""
+    keys = len(plan.keys)
+    found: dict[tuple[str | None, ...], tuple[int, ...]] = {}
+    for row in connection.execute(sql):
+        assert row[:keys] not in found, "two groups show the same key"
+        found[row[:keys]] = tuple(int(x) for x in row[keys:])
+    return found
