@@ -85,10 +85,11 @@ class Gateway:
 
     # -- wire.gate.Gate -------------------------------------------------------------------------------------------
     def classify(self, text: str) -> Sequence[wire.Statement]:
-        found = self._classified.get(text)
-        if found is not None:
-            return found
         try:
+            self._ledger.check()  # a statement whose record would be lost is not run
+            found = self._classified.get(text)
+            if found is not None:
+                return found
             statements = tuple(self._judged(s) for s in sketch(text))
         except NoisegateError as error:
             return (wire.Statement(text, 0, wire.Verdict.REFUSE, error),)
@@ -179,13 +180,13 @@ class Gateway:
             raise frozen
         split = await self._pool.read(reading.sql)
         outputs = tuple([await self._types(f, question) for f in split.fragments])
-        parts = tuple(p for f in split.fragments for p in constant_parts(_expressions(f)))
+        parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
         return self._shapes.put(key, Shape(reading, split, outputs, parts))
 
     async def _types(self, fragment: Fragment, question: wire.Question) -> tuple[OutputType, ...]:
         sql = fragment.describe_sql
         if question.param_types:
-            sql = without_parameters(sql, question.param_types)
+            sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
         return await self._checker.describe(sql)
 
     async def _analyse(
@@ -296,7 +297,7 @@ class Gateway:
         )
 
 
-def _expressions(fragment: Fragment) -> list[Expr]:
+def expressions_of(fragment: Fragment) -> list[Expr]:
     """Every expression of a fragment that the engine will see."""
     found: list[Expr] = list(fragment.keys)
     if fragment.where is not None:

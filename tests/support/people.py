@@ -46,7 +46,7 @@ def people_policy(dsn: str, **changes: object) -> Policy:
     }
     tables = {
         "users": Table(unit="id", columns=users),
-        "countries": Table(public=True),
+        "countries": Table(public=True, columns={c: Column() for c in ("code", "name", "moods", "area")}),
         'Web log.Ev"ents': Table(unit="user_id", columns={"at": Column(), "page": Column()}),
         "visits": Table(unit="user_id", columns={"id": Column(), "day": Column()}),
         "parents": Table(unit="user_id", columns={"id": Column()}),

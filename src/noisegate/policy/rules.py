@@ -69,6 +69,16 @@ def private_or_public(policy: Policy) -> Problems:
             )
 
 
+def public_columns(policy: Policy) -> Problems:
+    """What a policy does not name does not exist, in public tables too."""
+    for key, table in policy.tables.items():
+        if table.public and not any(not column.hidden for column in table.columns.values()):
+            yield Problem(
+                ("tables", key),
+                f"table '{key}' names no column, so analysts would see nothing of it; write 'columns: {{code: , name: }}'",
+            )
+
+
 def something_private(policy: Policy) -> Problems:
     if all(table.public for table in policy.tables.values()):
         yield Problem(
@@ -280,6 +290,7 @@ RULES: Final[tuple[Callable[[Policy], Problems], ...]] = (
     table_names,
     column_names,
     private_or_public,
+    public_columns,
     something_private,
     unit_paths,
     unit_table,

@@ -41,11 +41,14 @@ class Token(NamedTuple):
 
 
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
+_ESCAPED = r"'([^'\\]*(?:(?:\\.|'')[^'\\]*)*)'"
+# Between the parts of one string; there is a line break in it. An escape string goes on by its own rules.
+_GAP = r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 _TOKEN = re.compile(
     rf"""
     (?P<space>[ \t\n\r\f\v]+ | --[^\n\r]*)
   | (?P<comment>/\*)
-  | (?P<estring>[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*')
+  | (?P<estring>[eE]{_ESCAPED}(?:{_GAP}{_ESCAPED})*+)
   | (?P<ustring>[uU]&'[^']*(?:''[^']*)*')
   | (?P<uquoted>[uU]&"[^"]*(?:""[^"]*)*")
   | (?P<string>[bBxXnN]?'[^']*(?:''[^']*)*')
@@ -60,6 +63,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_PART = re.compile(rf"(?:[eE]|{_GAP}){_ESCAPED}", re.DOTALL)
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -134,7 +138,7 @@ def _make(raw: str, kind: str, start: int, stop: int) -> Token:
     if kind == "quoted":
         return Token(Kind.QUOTED, truncate(raw[1:-1].replace('""', '"')), start, stop)
     if kind == "estring":
-        return Token(Kind.STRING, _unescape(raw[2:-1]), start, stop)
+        return Token(Kind.STRING, _parts(raw), start, stop)
     if kind == "ustring":
         return Token(Kind.STRING, raw[3:-1].replace("''", "'"), start, stop)
     if kind == "uquoted":  # its escapes depend on a UESCAPE that may follow: nobody may trust the value
@@ -154,6 +158,16 @@ def _skip_comment(text: str, at: int) -> int:
         if depth == 0:
             return edge.end()
     return -1
+
+
+def _parts(raw: str) -> str:
+    """The content of an escape string in one or several parts."""
+    found: list[str] = []
+    at = 0
+    while (part := _PART.match(raw, at)) is not None:
+        found.append(_unescape(part[1]))
+        at = part.end()
+    return "".join(found)
 
 
 def _unescape(body: str) -> str:

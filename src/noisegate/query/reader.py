@@ -39,6 +39,8 @@ _VALUE_KEYWORDS = frozenset(
     "current_date current_time current_timestamp localtime localtimestamp current_user session_user current_role "
     "user current_catalog current_schema".split()
 )
+_TRIMS = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}
+_QUOTED_FUNCTIONS = frozenset({"left", "right"})  # PostgreSQL's own, quoted because their names are keywords
 _MULTIWORD_TYPES = frozenset({"double", "character", "timestamp", "time", "bit", "interval"})
 _TYPE_WORDS = frozenset("precision varying with without time zone year month day hour minute second to".split())
 _ALIAS_STOP = frozenset(
@@ -238,7 +240,11 @@ class Reader:
             return self._value_keyword(token)
         if word == "extract" and self.peek(1).is_punct("("):
             return self._extract()
-        if word in ("exists", "row", "operator", "grouping", "trim", "substring", "overlay", "position", "cast") and (
+        if word == "substring" and self.peek(1).is_punct("("):
+            return self._substring()
+        if word == "trim" and self.peek(1).is_punct("("):
+            return self._trim()
+        if word in ("exists", "row", "operator", "grouping", "overlay", "position", "cast") and (
             self.peek(1).is_punct("(")
         ):
             raise self.unknown(token)
@@ -261,6 +267,32 @@ class Reader:
         arg = self.expression()
         self.expect(")")
         return Call("extract", (Literal(field.value, FIELD, field.start, field.end), arg), start, self._last_end())
+
+    def _substring(self) -> Expr:
+        """SUBSTRING(x FROM start FOR length), as the function it means."""
+        start = self.next().start
+        self.expect("(")
+        args = [self.expression()]
+        self.expect_word("from")
+        args.append(self.expression())
+        if self.accept("for"):
+            args.append(self.expression())
+        self.expect(")")
+        return Call("substring", tuple(args), start, self._last_end())
+
+    def _trim(self) -> Expr:
+        """TRIM({BOTH | LEADING | TRAILING} [characters] FROM x), as the function it means."""
+        start = self.next().start
+        self.expect("(")
+        name = _TRIMS.get(self.peek().value)
+        if name is None:
+            raise self.unknown(self.peek())
+        self.next()
+        characters = () if self.peek().is_name("from") else (self.expression(),)
+        self.expect_word("from")
+        text = self.expression()
+        self.expect(")")
+        return Call(name, (text, *characters), start, self._last_end())
 
     def _case(self) -> Expr:
         start = self.next().start
@@ -299,7 +331,7 @@ class Reader:
                 )
             parts.append(self._identifier())
         if self.peek().is_punct("("):
-            if len(parts) > 1 or quoted:
+            if len(parts) > 1 or (quoted and parts[0] not in _QUOTED_FUNCTIONS):
                 raise Unsupported(f"function {'.'.join(parts)} is not supported on private rows", name=parts[-1])
             return self._call(parts[0], start)
         if len(parts) > 2:

@@ -18,6 +18,7 @@ from noisegate.query.tree import Call, Expr, From, Join, Name, TableRef
 
 FRAGMENTS_MAX = 32
 RESERVED_PREFIX = "_ng"
+_WRITES = frozenset({"insert", "update", "delete", "merge"})
 
 ANSWERED_AGGREGATES = frozenset({"count", "sum", "avg"})
 OTHER_AGGREGATES = frozenset(
@@ -96,9 +97,13 @@ def split(sql: str, is_private: Callable[[str, str], bool], columns: Callable[[s
 
 
 def _check_names(tokens: Sequence[Token]) -> None:
+    previous: Token | None = None
     for token in tokens:
         if token.kind is Kind.BAD:
             raise Unsupported("the statement holds text that cannot be read safely")
+        if token.kind is Kind.NAME and token.value in _WRITES and previous is not None and previous.is_punct("("):
+            raise Unsupported("a private question cannot change data in its WITH list", name=token.value)
+        previous = token
         if token.kind in (Kind.NAME, Kind.QUOTED) and token.value.startswith(RESERVED_PREFIX):
             raise Refused(
                 f'names that start with "{RESERVED_PREFIX}" are reserved', name=token.value, hint="Choose another name."

@@ -135,8 +135,9 @@ def tame_float(value: Value) -> Value:
 
 
 def tame_numeric(value: Value) -> Value:
-    """A numeric that arithmetic may use: its range is known, or it is NULL beyond 1e100."""
-    if value.safe.finite or value.const is not None:
+    """A numeric that arithmetic may use: its range is known to be smaller, or it is NULL beyond 1e100. A product of two
+    such is far from numeric's and double precision's ends."""
+    if value.const is not None or value.safe.within(-NUMERIC_LIMIT, NUMERIC_LIMIT):
         return value
     return in_range(value, between(-NUMERIC_LIMIT, NUMERIC_LIMIT))
 

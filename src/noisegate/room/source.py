@@ -138,8 +138,6 @@ def _mirrored(policy: Policy, names: Mapping[TableName, str], facts: Mapping[Tab
         existing = {column["name"] for column in facts[name]["columns"]}
         hidden = {column for column, promise in table.columns.items() if promise.hidden}
         named = set(table.columns) - hidden
-        if table.public and not table.columns:
-            named = existing
         wanted = named | leading.get(name, set())
         for column in sorted((wanted | hidden) - existing):
             problems.append(f"table {label}: the data server has no column {column}; correct the name")

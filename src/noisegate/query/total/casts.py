@@ -40,7 +40,7 @@ def cast(a: Value, type_sql: str) -> Value:
         return replace(a, type=base, sql=f"NULL::pg_catalog.{base}")
     rule = _RULES.get(base)
     if rule is None:
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
     value = rule(a, type_sql)
     if base == "numeric" and first is not None:
         return _numeric_modifier(value, first, second or 0)
@@ -48,12 +48,13 @@ def cast(a: Value, type_sql: str) -> Value:
         kind = "varchar" if base == "text" else "bpchar"
         return replace(value, sql=f"({value.sql})::pg_catalog.{kind}({first})", column=None)
     if first is not None:
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
     return value
 
 
-def _refuse(type_sql: str) -> NoisegateError:
-    return Unsupported(f"a cast to {type_sql} is not supported on private rows", name=type_sql.split("(")[0])
+def _refuse(type_sql: str, a: Value | None = None) -> NoisegateError:
+    source = f" of {a.type}" if a is not None else ""
+    return Unsupported(f"a cast{source} to {type_sql} is not supported on private rows", name=type_sql.split("(")[0])
 
 
 def _to_int(target: str) -> Callable[[Value, str], Value]:
@@ -81,7 +82,7 @@ def _to_int(target: str) -> Callable[[Value, str], Value]:
             return narrow(whole, target)
         if a.type == "bool" and target == "int4":
             return Value(f"({a.sql})::pg_catalog.int4", "int4", between(0, 1), between(0, 1), 0)
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
 
     return rule
 
@@ -93,7 +94,7 @@ def _to_numeric(a: Value, type_sql: str) -> Value:
         return a
     if a.type in ("float4", "float8"):
         return Value(f"({a.sql})::pg_catalog.numeric", "numeric", bound=a.bound)
-    raise _refuse(type_sql)
+    raise _refuse(type_sql, a)
 
 
 def _numeric_modifier(a: Value, precision: int, scale: int) -> Value:
@@ -106,14 +107,16 @@ def _numeric_modifier(a: Value, precision: int, scale: int) -> Value:
 def _to_float(target: str) -> Callable[[Value, str], Value]:
     def rule(a: Value, type_sql: str) -> Value:
         if a.type in INTS:
-            return Value(f"({a.sql})::pg_catalog.{target}", target, bound=a.bound, exponents=(0, 40))
+            digits = 19 if target == "float4" else 40  # a product of integers may be beyond both types
+            a = in_range(a, between(-(10**digits), 10**digits))
+            return Value(f"({a.sql})::pg_catalog.{target}", target, bound=a.bound, exponents=(0, 41))
         if a.type == "numeric":
             tamed = tame_numeric(a)
             exponent = 100 if tamed.scale is None else tamed.scale
             if tamed.scale is None:  # tiny numerics would underflow: 1e-100 is enough of zero
                 tamed = replace(tamed, sql=f"pg_catalog.round({tamed.sql}, 100)")
             if target == "float4":
-                raise _refuse(type_sql)
+                raise _refuse(type_sql, a)
             return Value(
                 f"({tamed.sql})::pg_catalog.float8",
                 "float8",
@@ -124,7 +127,7 @@ def _to_float(target: str) -> Callable[[Value, str], Value]:
             return a
         if a.type == "float4" and target == "float8":
             return replace(a, sql=f"({a.sql})::pg_catalog.float8", type="float8", column=None)
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
 
     return rule
 
@@ -138,7 +141,7 @@ def _to_text(a: Value, type_sql: str) -> Value:
         return a
     if a.type in NUMBERS - {"float4", "float8"} or a.type in ("bool", "uuid", "enum"):
         return Value(f"({a.sql})::pg_catalog.text", "text")
-    raise _refuse(type_sql)
+    raise _refuse(type_sql, a)
 
 
 def _to_bool(a: Value, type_sql: str) -> Value:
@@ -146,7 +149,7 @@ def _to_bool(a: Value, type_sql: str) -> Value:
         return a
     if a.type in INTS:
         return Value(f"({a.sql} <> 0)", "bool")
-    raise _refuse(type_sql)
+    raise _refuse(type_sql, a)
 
 
 def _to_date(a: Value, type_sql: str) -> Value:
@@ -154,7 +157,7 @@ def _to_date(a: Value, type_sql: str) -> Value:
         return a
     if a.type in ("timestamp", "timestamptz"):
         return as_date(a)
-    raise _refuse(type_sql)
+    raise _refuse(type_sql, a)
 
 
 def _to_timestamp(target: str) -> Callable[[Value, str], Value]:
@@ -163,7 +166,7 @@ def _to_timestamp(target: str) -> Callable[[Value, str], Value]:
             return a
         if a.type in ("date", "timestamp", "timestamptz"):
             return as_timestamp(a, target)
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
 
     return rule
 
@@ -172,7 +175,7 @@ def _same(base: str) -> Callable[[Value, str], Value]:
     def rule(a: Value, type_sql: str) -> Value:
         if a.type == base:
             return a
-        raise _refuse(type_sql)
+        raise _refuse(type_sql, a)
 
     return rule
 

@@ -34,10 +34,11 @@ TRUNC_FIELDS = frozenset(
 _UNIX = 10957 * 86400  # seconds from 1970-01-01 to 2000-01-01
 _YEAR_DAYS = Fraction(3652425, 10000)
 
+# At most 3,100 years are added or taken away at once: from here, PostgreSQL's calendar (4714 BC to 294276) holds that.
 _SANE = {
-    "date": ("'4000-01-01 BC'::pg_catalog.date", "'290000-01-01'::pg_catalog.date"),
-    "timestamp": ("'4000-01-01 BC'::pg_catalog.timestamp", "'290000-01-01'::pg_catalog.timestamp"),
-    "timestamptz": ("'4000-01-01 00:00:00+00 BC'::pg_catalog.timestamptz",
+    "date": ("'1500-01-01 BC'::pg_catalog.date", "'290000-01-01'::pg_catalog.date"),
+    "timestamp": ("'1500-01-01 BC'::pg_catalog.timestamp", "'290000-01-01'::pg_catalog.timestamp"),
+    "timestamptz": ("'1500-01-01 00:00:00+00 BC'::pg_catalog.timestamptz",
                     "'290000-01-01 00:00:00+00'::pg_catalog.timestamptz"),
 }  # fmt: skip
 
@@ -81,6 +82,8 @@ def _extract(name: str) -> Callable[[Value, Value], Value]:
         )
         if result == "float8":
             return Value(sql, result, bound=bound)
+        if a.type == "date":  # whole numbers, whatever the field
+            scale = 0
         return Value(sql, result, limits if limits.finite else ANY, bound, scale)
 
     return rule
@@ -108,17 +111,19 @@ def date_trunc(field: Value, a: Value, zone: Value | None = None) -> Value:
     word = _field(field, "date_trunc")
     if word not in TRUNC_FIELDS or a.type not in ("timestamp", "timestamptz"):
         raise Unsupported(f"date_trunc({word}) of {a.type} is not supported on private rows", name="date_trunc")
-    sql = f"pg_catalog.date_trunc('{word}'::pg_catalog.text, {sane(a)}{_zone(zone)})"
+    rest = f", {_zone(zone)}" if zone is not None else ""
+    sql = f"pg_catalog.date_trunc('{word}'::pg_catalog.text, {sane(a)}{rest})"
     longest = {"millennium": 366_000, "century": 36_600, "decade": 3_660}.get(word, 400) * 86400
     return Value(sql, a.type, bound=iv.add(a.bound, between(-longest, 0)) if a.bound.finite else ANY)
 
 
-def _zone(zone: Value | None) -> str:
-    if zone is None:
-        return ""
+def _zone(zone: Value) -> str:
+    """The zone's name, after a use of it that PostgreSQL folds while it plans: a name that the data server does not
+    know fails then, whatever the rows; left to the rows, the error would tell whether there is one."""
     if zone.type != "text" or zone.const is None or zone.const.text is None:
         raise Unsupported("a time zone must be a constant text on private rows", name="zone")
-    return f", {zone.sql}"
+    known = f"pg_catalog.timezone({zone.sql}, '2000-01-01 00:00:00+00'::pg_catalog.timestamptz)"
+    return f"(CASE WHEN {known} IS NOT NULL THEN {zone.sql} END)"
 
 
 @function("timezone", "a constant zone, timestamp", "NULL near the ends of the calendar")
@@ -126,9 +131,8 @@ def timezone(zone: Value, a: Value) -> Value:
     result = {"timestamp": "timestamptz", "timestamptz": "timestamp"}.get(a.type)
     if result is None:
         raise wrong_types("at time zone", a)
-    _zone(zone)
     bound = iv.add(a.bound, between(-86400 * 2, 86400 * 2)) if a.bound.finite else ANY
-    return Value(f"pg_catalog.timezone({zone.sql}, {sane(a)})", result, bound=bound)
+    return Value(f"pg_catalog.timezone({_zone(zone)}, {sane(a)})", result, bound=bound)
 
 
 def date_plus(a: Value, b: Value, symbol: str) -> Value:

@@ -97,6 +97,7 @@ def concat(a: Value, b: Value) -> Value:
     return Value(f"({_short(a)} || {_short(b)})", "text", collation=a.collation or b.collation)
 
 
+@operator("^@", "text, constant text")
 @function("starts_with", "text, constant text")
 def starts_with(a: Value, b: Value) -> Value:
     _text("starts_with", a, b)
