@@ -26,7 +26,7 @@ import psycopg
 import uvloop
 
 from noisegate.room.embedded import EmbeddedServer, binaries
-from noisegate.wire import ServerConfig, serve
+from noisegate.wire import ServerConfig, make_self_signed, serve
 from noisegate.wire.gate import Answer, Hidden, Identity, Question, RoomAddress, Statement, Verdict
 from noisegate.wire.scram import Verifier, make_verifier
 
@@ -74,9 +74,10 @@ class OneAnalyst:
 
 def run_gate(room: RoomAddress, folder: str, ready: Connection) -> None:
     async def main() -> None:
-        config = ServerConfig(port=0, unix_socket=Path(folder) / ".s.PGSQL.6432")
-        await serve(config, {"room": RegexGate(room)}, OneAnalyst())
-        ready.send(os.getpid())
+        crt, key = make_self_signed(Path(folder) / "tls")
+        config = ServerConfig(port=0, unix_socket=Path(folder) / ".s.PGSQL.6432", certificate=crt, key=key)
+        server = await serve(config, {"room": RegexGate(room)}, OneAnalyst())
+        ready.send((os.getpid(), server.port))
         await asyncio.Event().wait()
 
     uvloop.run(main())
@@ -98,9 +99,9 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def idle_session_bytes(pid: int, folder: str) -> float:
+def idle_session_bytes(pid: int, where: str) -> float:
     """Growth of the gate's resident memory per idle session that has run a few statements."""
-    dsn = f"host={folder} port=6432 user={ROLE} password={PASSWORD} dbname=room"
+    dsn = f"{where} user={ROLE} password={PASSWORD} dbname=room"
     with psycopg.connect(dsn) as warm:
         warm.execute("SELECT 1")
     before = rss_bytes(pid)
@@ -120,7 +121,7 @@ def measure(room: EmbeddedServer, folder: str, seconds: int, rounds: int) -> dic
     relayed.write_text("SELECT 1;\n")
     private.write_text("SELECT id FROM secret;\n")
     noisy.write_text("SELECT id FROM noisy;\n")
-    cases = [(mode, clients) for mode in ("simple", "extended", "prepared") for clients in (1, 16)]
+    cases = [(mode, clients) for mode in ("simple", "prepared") for clients in (1, 16)]
     results: dict[str, dict[str, float]] = {}
     for name, direct_script, gate_script in (("SELECT 1", relayed, relayed), ("private, stubbed", noisy, private)):
         for mode, clients in cases:
@@ -154,9 +155,13 @@ def main() -> None:
             context = multiprocessing.get_context("spawn")
             child = context.Process(target=run_gate, args=(RoomAddress(socket_path, "room", ROLE), folder, theirs))
             child.start()
-            pid = ours.recv()
-            idle = idle_session_bytes(pid, folder)
-            print(f"idle session: {idle / 1024:.0f} KiB of the gate's resident memory")
+            pid, port = ours.recv()
+            idle = {
+                "plain": idle_session_bytes(pid, f"host={folder} port=6432"),
+                "tls": idle_session_bytes(pid, f"host=127.0.0.1 port={port} sslmode=require"),
+            }
+            for kind, size in idle.items():
+                print(f"idle session, {kind}: {size / 1024:.0f} KiB of the gate's resident memory")
             results = measure(room, folder, chosen.seconds, chosen.rounds)
         finally:
             if child is not None:
