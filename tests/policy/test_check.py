@@ -71,7 +71,13 @@ KEY = "key: id}\ntables:\n  users:\n    unit: id\n"
 CASES = [
     ("  items:", "  itmes:", "error", 23, "the database has no table 'itmes'; did you mean 'items'?"),
     ("  items:", "  zzz.items:", "error", 23, "the database has no table 'zzz.items'"),
-    ("  countries: {", "  seen: {public: true, columns: {id: }}\n  countries: {", "error", 26, "'seen' is a view or a foreign table"),
+    (
+        "  countries: {",
+        "  seen: {public: true, columns: {id: }}\n  countries: {",
+        "error",
+        26,
+        "'seen' is a view or a foreign table",
+    ),
     ("      plan:", "      paln:", "error", 9, "has no column 'paln'; did you mean 'plan'?"),
     ("unit: order_id", "unit: ordr_id", "error", 24, "has no column 'ordr_id'; did you mean 'order_id'?"),
     (KEY, KEY.replace("id", "idd"), "error", 3, "'users' has no column 'idd'; did you mean 'id'?"),

@@ -75,7 +75,8 @@ def public_columns(policy: Policy) -> Problems:
         if table.public and not any(not column.hidden for column in table.columns.values()):
             yield Problem(
                 ("tables", key),
-                f"table '{key}' names no column, so analysts would see nothing of it; write 'columns: {{code: , name: }}'",
+                f"table '{key}' names no column, so analysts would see nothing of it; "
+                "write 'columns: {code: , name: }'",
             )
 
 
