@@ -1,0 +1,112 @@
+"""What the gate adds: to a relayed `SELECT 1`, and to a private statement beside its own query on the data server.
+
+A private statement's added time is the client's latency through the gate minus the median latency of the plan's own
+SQL, prepared anew each time, on a connection to the data server. Cold: a text that the gate has never seen; seen: the
+same text again. The demo's data, small, so that the engine's work does not hide the gate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import time
+from collections import defaultdict
+
+import psycopg
+
+from events import Planner, engine_settings, engine_sql
+from running import ROOT, SOCKET_PORT, RunningGate, demo_gate, pgbench
+
+now = time.perf_counter
+
+# {n} makes a text new without making it another question
+QUESTIONS = {
+    "count": "SELECT count(*) FROM users WHERE age < 1{n}",
+    "groups": "SELECT plan, count(*), avg(age) FROM users WHERE age < 1{n} GROUP BY plan ORDER BY 2 DESC",
+    "keys from data": "SELECT feature, count(DISTINCT user_id), count(*) FROM events "
+    "WHERE session_id > -{n} AND kind = 'feature_use' GROUP BY feature HAVING count(*) > 10 ORDER BY 2 DESC LIMIT 5",
+}
+
+
+def relayed(gate: RunningGate, seconds: int, rounds: int) -> None:
+    print("SELECT 1, latency            direct      gate     ratio   (target: 3)")
+    for mode, clients in itertools.product(("simple", "extended", "prepared"), (1, 8)):
+        pairs = []
+        for _ in range(rounds):
+            direct = pgbench(gate.data.socket_dir, gate.data.port, "postgres", "SELECT 1;\n", mode, clients, seconds)
+            through = pgbench(gate.folder, SOCKET_PORT, "alice", "SELECT 1;\n", mode, clients, seconds)
+            pairs.append((direct, through))
+        direct, through = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(b / a for a, b in pairs)
+        print(f"  {mode:9} {clients:2} clients {direct:10.3f} {through:9.3f} ms {ratio:7.2f}")
+
+
+def timed(connection: psycopg.Connection, sql: str) -> float:
+    started = now()
+    connection.execute(sql.encode()).fetchall()
+    return now() - started
+
+
+def private(gate: RunningGate, repeats: int, planner: Planner) -> None:
+    print("private statements, ms         cold      seen    engine   added cold   added seen   (targets: 10, 5)")
+    numbers = itertools.count(1000)
+    steps: dict[str, dict[str, list[float]]] = {}
+    with (
+        psycopg.connect(gate.direct(), autocommit=True, prepare_threshold=None) as direct,
+        psycopg.connect(gate.dsn("alice"), autocommit=True, prepare_threshold=None) as client,
+    ):
+        direct.execute(engine_settings().encode())
+        for name, question in QUESTIONS.items():
+            plan = asyncio.run(planner.plan(question.format(n=next(numbers))))
+            cold, seen, engine = [], [], []
+            for label in ("warm", "measure"):
+                for _ in range(5 if label == "warm" else repeats):
+                    text = question.format(n=next(numbers))
+                    cold.append(timed(client, text))
+                    gate_cold = gate.laps()
+                    seen.append(timed(client, text))
+                    gate_seen = gate.laps()
+                    engine.append(timed(direct, engine_sql(plan)))
+                    if label == "measure":
+                        _add(steps, "cold", gate_cold)
+                        _add(steps, "seen", gate_seen)
+                if label == "warm":
+                    cold, seen, engine = [], [], []
+            a, b, c = (statistics.median(x) * 1e3 for x in (cold, seen, engine))
+            print(f"  {name:24} {a:9.2f} {b:9.2f} {c:9.2f} {a - c:12.2f} {b - c:12.2f}")
+    print("steps of these, median ms of a statement                  cold      seen")
+    for step in sorted(set(steps["cold"]) | set(steps["seen"]), key=lambda s: -_median(steps["cold"].get(s, []))):
+        print(f"  {step:50} {_median(steps['cold'].get(step, [])):9.3f} {_median(steps['seen'].get(step, [])):9.3f}")
+
+
+def _add(steps: dict[str, dict[str, list[float]]], label: str, laps: list[tuple[str, float]]) -> None:
+    total: dict[str, float] = defaultdict(float)
+    for step, seconds in laps:
+        total[step] += seconds
+    for step, seconds in total.items():
+        steps.setdefault(label, {}).setdefault(step, []).append(seconds)
+
+
+def _median(seconds: list[float]) -> float:
+    return statistics.median(seconds) * 1e3 if seconds else 0.0
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=int, default=3, help="of one run of pgbench")
+    arguments.add_argument("--rounds", type=int, default=5, help="pairs of runs; the median counts")
+    arguments.add_argument("--repeats", type=int, default=40, help="private statements of each kind")
+    arguments.add_argument("--only", choices=["relayed", "private"])
+    chosen = arguments.parse_args()
+    with demo_gate(["alice"], users=2000, events=20_000, timed=True) as gate:
+        policy = (ROOT / "policies" / "demo.yaml").read_text().replace("${NOISEGATE_DEMO_DSN}", "${DSN}")
+        if chosen.only != "private":
+            relayed(gate, chosen.seconds, chosen.rounds)
+        if chosen.only != "relayed":
+            private(gate, chosen.repeats, Planner(policy, gate.direct()))
+
+
+if __name__ == "__main__":
+    main()
