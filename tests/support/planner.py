@@ -1,4 +1,4 @@
-"""Plans as the gate makes them, without a gate: PostgreSQL's deparse, the split, the session's constants, analyse, price.
+"""Plans as the gate makes them, without a gate: PostgreSQL's deparse, split, constants, analyse, price.
 
 The data server itself stands for the clean room: it has the same tables and types.
 """
@@ -30,7 +30,8 @@ Row = tuple[tuple[str | None, ...], tuple[int, ...]]
 _OUTPUTS = """
 SELECT format_type(a.atttypid, a.atttypmod),
        CASE WHEN o.oid IS NOT NULL THEN quote_ident(n.nspname) || '.' || quote_ident(o.collname) END
-FROM pg_attribute a LEFT JOIN pg_collation o ON o.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = o.collnamespace
+FROM pg_attribute a LEFT JOIN pg_collation o ON o.oid = a.attcollation
+LEFT JOIN pg_namespace n ON n.oid = o.collnamespace
 WHERE a.attrelid = to_regclass('pg_temp._ng_v') AND a.attnum > 0 ORDER BY a.attnum
 """
 

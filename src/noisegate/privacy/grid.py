@@ -51,8 +51,9 @@ class Grid:
         becomes the upper end. Clamped before it is multiplied, so nothing overflows."""
         low, high = self.down(interval.lo), self.up(interval.hi)
         v = value.sql
-        kind = "int4" if max(abs(low), abs(high), abs(low - origin), abs(high - origin)) < 2**31 - 1 else "int8"
-        lo, hi = self._bound(value, interval.lo), self._bound(value, interval.hi)
+        largest = max(abs(low), abs(high), abs(low - origin), abs(high - origin))
+        kind = "int4" if largest < 2**31 - 1 else "int8" if largest < 2**62 else "numeric"
+        lo, hi = self._bound(value, interval.lo, low), self._bound(value, interval.hi, high)
         inside = self._steps(value)
         return (
             f"((CASE WHEN {v} <= {lo} THEN {low} WHEN {v} >= {hi} THEN {high} "
@@ -62,11 +63,12 @@ class Grid:
             f"ELSE ({inside})::pg_catalog.{kind} END)"
         )
 
-    def _bound(self, value: Value, x: Fraction | None) -> str:
+    def _bound(self, value: Value, x: Fraction | None, steps: int) -> str:
+        """A bound in the value's type. Exact types take the one that is rounded to the grid: 1/3 is no decimal."""
         assert x is not None
         if value.type in ("float4", "float8"):
             return f"'{float(x)!r}'::pg_catalog.float8"
-        return number(x)
+        return number(steps * self.step)
 
     def _steps(self, value: Value) -> str:
         if self.step == 1 and value.type in INTS:
@@ -97,10 +99,13 @@ def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, ro
         step = Fraction(1, 10**value.scale)
     else:
         step = Fraction(1)
+        magnitude = magnitude or step  # every value is 0
         while magnitude / step < STEPS_FINE:
             step /= 10
         while magnitude / step >= STEPS_FINE * 10:
             step *= 10
+    if 4 * rows > STEPS_MAX:
+        raise Unsupported("rows_per_group_max is too large for a mean")
     while magnitude / step + 2 * rows > STEPS_MAX:
         step *= 10
     return Grid(step, _digits(step))
