@@ -129,7 +129,7 @@ class WordGate:
         self.hidden_rows.append(await hidden.query("SELECT $1", bind=True))
 
     async def _hiddenfail(self, question: Question, hidden: Hidden) -> None:
-        await hidden.query("SELECT 1/0")
+        await hidden.query("SELECT * FROM nowhere")
 
     async def _hiddensleep(self, question: Question, hidden: Hidden) -> None:
         self.working.set()
@@ -137,7 +137,7 @@ class WordGate:
 
     async def _swallow(self, question: Question, hidden: Hidden) -> None:
         try:
-            await hidden.query("SELECT 1/0")
+            await hidden.query("SELECT * FROM nowhere")
         except Exception:
             return
 

@@ -30,6 +30,9 @@ CONSTANT_FUNCTIONS = frozenset(
     "justify_interval string_to_array regexp_split_to_array".split()
 )
 
+_ZONE_ARGUMENT = {"timezone": 0, "date_trunc": 2}
+_TRIED = "TRIED"  # marks a call that is evaluated for its errors only
+
 _BASES = {
     16: "bool", 19: "text", 20: "int8", 21: "int2", 23: "int4", 25: "text", 700: "float4", 701: "float8",
     705: "text", 1042: "bpchar", 1043: "text", 1082: "date", 1083: "time", 1114: "timestamp", 1184: "timestamptz",
@@ -65,8 +68,27 @@ def constant_parts(exprs: Iterable[Expr]) -> list[Expr]:
                 _check_constant(node)
                 found.append(node)
             else:
+                found += _zone_checks(node)
                 stack.extend(children(node))
     return found
+
+
+def _zone_checks(node: Expr) -> list[Expr]:
+    """A time zone that is applied to a column is tried on a constant, in the session: an unknown one is refused before
+    anything is charged. It stands before the zone itself, whose value then replaces this one's."""
+    zone = _ZONE_ARGUMENT.get(node.name) if isinstance(node, Call) else None
+    if not isinstance(node, Call) or zone is None or len(node.args) <= zone or not is_constant(node.args[zone]):
+        return []
+    arg = node.args[zone]
+    _check_constant(arg)
+    return [Call("timezone", (arg,), arg.start, arg.end, extras=_TRIED)]
+
+
+def _evaluated(sql: str, part: Expr) -> str:
+    text = sql[part.start : part.end]
+    if isinstance(part, Call) and part.extras == _TRIED:
+        return f"pg_catalog.timezone({text}, '2000-01-01 00:00:00+00'::pg_catalog.timestamptz)"
+    return text
 
 
 def is_constant(node: Expr) -> bool:
@@ -86,7 +108,7 @@ def evaluation_sql(sql: str, parts: Iterable[Expr]) -> str:
     columns = [
         "(SELECT t.typcategory::pg_catalog.text || t.typtype::pg_catalog.text || t.oid::pg_catalog.text "
         f"FROM pg_catalog.pg_type t WHERE t.oid = pg_catalog.pg_typeof({text})::pg_catalog.oid), ({text})"
-        for text in (sql[p.start : p.end] for p in parts)
+        for text in (_evaluated(sql, p) for p in parts)
     ]
     return "SELECT " + ", ".join(columns)
 

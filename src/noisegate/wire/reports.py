@@ -19,6 +19,7 @@ IDLE_TIMEOUT = "terminating connection due to idle-in-transaction timeout"
 
 _KEPT_OF_REFUSAL = frozenset("SVCMDH")
 _OF_REWRITTEN = frozenset("Ppq")  # they point into a text that the client did not send
+_DATA_EXCEPTIONS = "22"
 _SHOWN_OF_HIDDEN = frozenset({"25P02", "57014"})
 
 
@@ -45,8 +46,9 @@ def of_refusal(raised: m.Fields, error: NoisegateError, offset: int) -> m.Fields
 
 
 def of_hidden(raised: m.Fields) -> m.Fields:
-    """An error of a hidden statement: failed transactions and cancels are the client's, everything else is a fault."""
-    if raised.get("C") in _SHOWN_OF_HIDDEN:
+    """An error of a hidden statement: failed transactions, cancels and wrong values (1/0, an unknown time zone) are the
+    client's, everything else is a fault. The room holds no private row that its texts could show."""
+    if raised.get("C") in _SHOWN_OF_HIDDEN or raised.get("C", "").startswith(_DATA_EXCEPTIONS):
         return {code: value for code, value in raised.items() if code in _KEPT_OF_REFUSAL}
     return _fields("ERROR", "XX000", HIDDEN_FAILED)
 
