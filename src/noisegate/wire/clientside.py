@@ -103,7 +103,8 @@ class ClientSide:
                     self._room.write(data[begin:at])
                 begin = end
                 if isinstance(action, bytes):
-                    self._room.write(action)
+                    if action:
+                        self._room.write(action)
                 else:
                     self._hold(action.flow, data[at if action.again else end :])
                     return

@@ -28,6 +28,17 @@ ENDS: dict[int, bytes] = {
 }
 """Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
 
+PASSED: dict[int, bytes] = {
+    PARSE: b"",
+    BIND: b"",
+    CLOSE: b"",
+    DESCRIBE: b"t",
+    EXECUTE: b"DdHc",
+    SYNC: b"",
+    QUERY: b"TDdHc",
+}
+"""Reply types that change nothing: relayed without another look when the entry is not hidden."""
+
 
 @dataclass(slots=True)
 class Exchange:

@@ -15,7 +15,7 @@ from functools import partial
 
 from noisegate.wire import messages as m
 from noisegate.wire import reports
-from noisegate.wire.expect import ENDS, QUERY, SYNC, Entry, Exchange, Expect
+from noisegate.wire.expect import ENDS, PASSED, QUERY, SYNC, Entry, Exchange, Expect
 from noisegate.wire.faults import fault
 from noisegate.wire.frames import LENGTH, Gatherer
 from noisegate.wire.links import Link
@@ -150,20 +150,22 @@ class RoomSide:
                 break
             end = at + 1 + length
             kind = data[at]
-            visible = bool(entries) and entries[0].hidden is None
-            if end > size:
-                if visible and kind in _ROWS:
+            if entries and entries[0].hidden is None and kind in PASSED[entries[0].kind]:
+                if end > size:
+                    if kind not in _ROWS:
+                        break
                     self._passing = end - size
-                    at = size
-                break
-            if visible and kind in _ROWS:
+                    end = size
                 at = end
                 continue
+            if end > size:
+                break
             instead = self._reply(kind, data[at + 5 : end])
             if instead is not None:
                 self._relay(data, begin, at)
-                self._client.write(instead)
                 begin = end
+                if instead:
+                    self._client.write(instead)
             at = end
         self._relay(data, begin, at)
         if not self.closed and not self._gatherer.keep(data, at):
