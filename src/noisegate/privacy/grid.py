@@ -84,7 +84,9 @@ class Grid:
         scale = 1 / self.step
         if scale.denominator == 1:
             return f"pg_catalog.round({value.sql} * '{scale.numerator}'::pg_catalog.float8)"
-        return f"pg_catalog.round({value.sql} / '{float(self.step)!r}'::pg_catalog.float8)"
+        # A tiny value over a large step would underflow, which raises: two steps are added, and taken away again.
+        step = f"'{float(self.step)!r}'::pg_catalog.float8"
+        return f"(pg_catalog.round(({value.sql} + '{float(2 * self.step)!r}'::pg_catalog.float8) / {step}) - 2)"
 
 
 def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, rows: int = 1) -> Grid:

@@ -76,7 +76,7 @@ def _extract(name: str) -> Callable[[Value, Value], Value]:
         bound = limits if limits.finite else _grown(word, a)
         result = "numeric" if name == "extract" else "float8"
         sql = (
-            f"pg_catalog.{name}('{word}'::pg_catalog.text, {a.sql})"
+            f"pg_catalog.{name}('{word}'::pg_catalog.text, {sane(a) if a.type == 'date' else a.sql})"
             if name == "date_part"
             else (f"EXTRACT({word} FROM {a.sql})")
         )

@@ -11,6 +11,9 @@ from noisegate.query.interval import Interval, hull, meet
 from noisegate.query.total.table import OPERATORS, function, operator, wrong_types
 from noisegate.query.values import INTS, NUMBERS, TEXTS, TIMES, Value
 
+FLOATS = frozenset({"float4", "float8"})
+EXACT = NUMBERS - FLOATS
+
 _COMPARED_ALONE = frozenset({"bool", "uuid", "time", "interval"})
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 
@@ -19,7 +22,7 @@ def comparable(what: str, a: Value, b: Value) -> tuple[str, str]:
     """Both sides as SQL that PostgreSQL compares without conversion errors."""
     if a.type == "enum" or b.type == "enum":
         return _enums(what, a, b)
-    for family in (NUMBERS, TEXTS, TIMES):
+    for family in (EXACT, FLOATS, TEXTS, TIMES):  # a numeric beside a float would be cast to it, and may not fit
         if a.type in family and b.type in family:
             return a.sql, b.sql
     if a.type == b.type and a.type in _COMPARED_ALONE:

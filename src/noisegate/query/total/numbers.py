@@ -179,6 +179,8 @@ def absolute_operator(a: Value) -> Value:
 def _rounding(name: str) -> Callable[[Value], Value]:
     def rule(a: Value) -> Value:
         if a.type in ("numeric", "float8"):
+            if a.type == "numeric":  # the largest numerics have no next integer
+                a = tame_numeric(a)
             scale = 0 if a.type == "numeric" else None
             exponents = (min(0, a.exponents[0]), a.exponents[1] + 1) if a.exponents else None
             return Value(
