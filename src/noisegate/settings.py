@@ -7,7 +7,7 @@ setting is judged when it is set (`check_setting`) and again when it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -30,14 +30,6 @@ SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('Da
 """
 
 _MOVING = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
-_TYPES = {
-    16: "boolean", 17: "bytea", 20: "bigint", 21: "smallint", 23: "integer", 25: "text", 700: "real",
-    701: "double precision", 1042: "character", 1043: "character varying", 1082: "date",
-    1083: "time without time zone", 1114: "timestamp without time zone", 1184: "timestamp with time zone",
-    1186: "interval", 1700: "numeric", 2950: "uuid", 1005: "smallint[]", 1007: "integer[]", 1016: "bigint[]",
-    1009: "text[]", 1015: "character varying[]", 1231: "numeric[]", 1022: "double precision[]", 1182: "date[]",
-    1115: "timestamp without time zone[]", 1185: "timestamp with time zone[]", 2951: "uuid[]", 1000: "boolean[]",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +47,8 @@ class SessionSettings:
         """
         names = {t.value for t in tokens if t.kind in (Kind.NAME, Kind.QUOTED)}
         mixed = names & self.temp_names
+        if self.temp_names and any(t.kind is Kind.BAD for t in tokens):
+            raise Unsupported('a private question in a session with temporary relations cannot use U&"..." names')
         if not mixed:
             return False
         if names & private_names <= self.temp_names:
@@ -136,14 +130,17 @@ def check_setting(one: Sketch, price: Price) -> NoisegateError | None:
     return None
 
 
-def without_parameters(sql: str, types: Sequence[int]) -> str:
-    """The same query with NULLs of the parameters' types in place of $1, $2 ... : its outputs have the same types."""
+def without_parameters(sql: str, types: Sequence[int], names: Mapping[int, str]) -> str:
+    """The same query with NULLs of the parameters' types in place of $1, $2 ... : its outputs have the same types.
+
+    `names`: how SQL writes a type. Raises Unsupported for a parameter whose type has no name there.
+    """
     out: list[str] = []
     at = 0
     for token in tokenize(sql):
         if token.kind is Kind.PARAM:
             number = int(token.value)
-            name = _TYPES.get(types[number - 1]) if 1 <= number <= len(types) else None
+            name = names.get(types[number - 1]) if 1 <= number <= len(types) else None
             if name is None:
                 raise Unsupported("a parameter of this type is not supported in a private question")
             out.append(sql[at : token.start] + f"(NULL::{name})")

@@ -35,7 +35,9 @@ def canonical(value: Value) -> str:
             kept = value if value.safe.within(*_ends(value.type)) else narrow(value, value.type)
             return kept.sql
         case "numeric":
-            return value.sql if value.column and value.scale is not None else f"pg_catalog.trim_scale({value.sql})"
+            if value.scale is None:
+                return f"pg_catalog.trim_scale({value.sql})"
+            return value.sql if value.column else f"pg_catalog.round({value.sql}, {value.scale})"
         case "float4" | "float8":
             return f"({value.sql} + '0'::pg_catalog.{value.type})"
         case "text":

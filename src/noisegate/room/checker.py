@@ -98,6 +98,16 @@ class Checker:
 
         return await self._answer(ask)
 
+    async def type_names(self, oids: tuple[int, ...]) -> dict[int, str]:
+        """The qualified names of types of the clean room, as SQL writes them. Raises Unavailable."""
+
+        async def ask(connection: asyncpg.Connection) -> dict[int, str]:
+            await connection.execute(_CANONICAL)
+            sql = "SELECT t.oid, pg_catalog.format_type(t.oid, NULL) FROM pg_catalog.pg_type t WHERE t.oid = ANY ($1)"
+            return dict(await connection.fetch(sql, list(oids)))
+
+        return await self._answer(ask)
+
     async def close(self) -> None:
         """Close the idle connections. Readings under way end with Unavailable or as usual."""
         for _ in range(self._idle.qsize()):
