@@ -25,6 +25,8 @@ from noisegate.policy.names import split_table
 from noisegate.room.catalog_sql import COMMENTS_SQL, FACTS_SQL
 from noisegate.room.source import load_snapshot
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
 Connection = psycopg.Connection[Any]
 
 _NAMES_SQL: Final = """
@@ -45,6 +47,7 @@ _STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _PLACE: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
 
 
+@app.command()
 def check(
     policies: Annotated[Path, typer.Argument(help="A policy file, or a folder of them.")] = Path("policies"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

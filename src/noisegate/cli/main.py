@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 
 from noisegate import __version__
-from noisegate.cli import audit, budget, users
-from noisegate.cli.check import check
-from noisegate.cli.demo import demo
-from noisegate.cli.serve import serve
 from noisegate.cli.state import Commands
 
+# Each module's `app` is the command; loaded when it is needed, because a gate is heavy and `noisegate user` is not.
+MODULES: Final = {
+    "demo": "noisegate.cli.demo",
+    "serve": "noisegate.cli.serve",
+    "check": "noisegate.cli.check",
+    "user": "noisegate.cli.users",
+    "budget": "noisegate.cli.budget",
+    "audit": "noisegate.cli.audit",
+}
+
+
+class _Loaded(Commands):
+    """The commands of MODULES, in its order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in MODULES:
+            return None
+        command = typer.main.get_command(import_module(MODULES[cmd_name]).app)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
-    cls=Commands,
+    cls=_Loaded,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
     help="Differentially private answers to ordinary SQL, behind an unchanged PostgreSQL client.",
     epilog="Begin with: noisegate demo",
 )
-app.command()(demo)
-app.command()(serve)
-app.command()(check)
-app.add_typer(users.app, name="user")
-app.add_typer(budget.app, name="budget")
-app.add_typer(audit.app, name="audit")
 
 
 def _version(wanted: bool) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import uvloop
 
 from noisegate.cli.house import House, server_config
-from noisegate.errors import BadSetting
+from noisegate.errors import BadSetting, Unavailable
 from noisegate.policy.model import Policy
 from noisegate.wire.tls import load as load_tls
 from noisegate.wire.tls import make_self_signed
 
+_log = logging.getLogger("noisegate")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OnUp = Callable[[House], Awaitable[None]]
 
@@ -35,12 +36,12 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 def certificate_of(folder: Path, certificate: Path | None, key: Path | None) -> tuple[Path, Path]:
     """The files to show clients: those given, else a self-signed pair in `folder`, made at the first start.
 
-    Raises BadSetting for files that are missing or do not fit each other.
+    Raises BadSetting for files that are missing or do not fit each other, Unavailable where none can be made.
     """
     if (certificate is None) != (key is None):
         raise BadSetting("--certificate and --key go together")
     if certificate is None or key is None:
-        return make_self_signed(folder)
+        return _self_signed(folder)
     try:
         load_tls(certificate, key)
     except OSError as error:  # ssl.SSLError is one
@@ -49,6 +50,14 @@ def certificate_of(folder: Path, certificate: Path | None, key: Path | None) -> 
     except ValueError:
         raise BadSetting(f"the certificate {certificate} cannot be read", hint="Write PEM files.") from None
     return certificate, key
+
+
+def _self_signed(folder: Path) -> tuple[Path, Path]:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return make_self_signed(folder)
+    except OSError as error:
+        raise Unavailable(f"the state folder {folder.parent} cannot be written: {error.strerror}") from None
 
 
 def run_gate(
@@ -66,6 +75,7 @@ async def _live(
 ) -> None:
     asked = asyncio.Event()
     _end_on_signals(asked)
+    _log.info("starting: state in %s", state)
     async with House(policies, state, server_config(policies, host, port, *files)) as house:
         await _first_of(on_up(house), asked)
 

@@ -18,6 +18,8 @@ from noisegate.plan.catalog import Snapshot
 
 _log = logging.getLogger("noisegate")
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
 PoliciesArgument = Annotated[Path, typer.Argument(help="A policy file, or a folder of them: one file per database.")]
 HostOption = Annotated[str, typer.Option("--host", help="Addresses to listen on, separated by commas.")]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 for any free one.")]
@@ -28,6 +30,7 @@ CertificateOption = Annotated[
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Private key of the certificate, PEM.")]
 
 
+@app.command()
 def serve(
     state: StateOption,
     policies: PoliciesArgument = Path("policies"),
@@ -49,7 +52,6 @@ def serve(
         raise typer.Exit(WRONG_INPUT)
     files = certificate_of(state / "tls", certificate, key)
     log_to_stderr()
-    _log.info("starting: state in %s", state)
 
     async def up(house: House) -> None:
         _announce(house, host, certificate is None)

@@ -75,29 +75,32 @@ PRODUCT: Final = Tour(
 FLIGHTS: Final = Tour(
     questions=(
         Question(
-            "How many flights were there?", "SELECT count(*) FROM flights", 0, "2,512 have no aircraft, so no unit."
+            "How many aircraft fly from New York?",
+            "SELECT count(DISTINCT tailnum) FROM flights",
+            0,
+            "The unit that is protected here is the aircraft: one of them changes this by one.",
         ),
         Question(
-            "How many leave from each airport, with how many aircraft?",
-            "SELECT origin, count(*) AS flights, count(DISTINCT tailnum) AS aircraft\n"
+            "How many leave from each airport?",
+            "SELECT origin, count(DISTINCT tailnum) AS aircraft, count(*) AS flights\n"
             "FROM flights GROUP BY origin ORDER BY origin",
             1,
-            "An aircraft counts with 150 flights per airport at most.",
+            "An aircraft counts with 300 flights per airport at most, so the busiest lower the last column: a bias that "
+            "the policy takes for less noise.",
         ),
         Question(
-            "In which months are they late?",
-            "SELECT month, round(avg(dep_delay), 1) AS delay, round(avg(air_time), 0) AS air_time\n"
-            "FROM flights WHERE distance < 1000 GROUP BY month ORDER BY month",
-            1,
-            "Delays are cut at two hours, as the policy says; the true averages are not.",
+            "How late are they, and how long in the air?",
+            "SELECT round(avg(dep_delay), 1) AS delay, round(avg(air_time)) AS air_time FROM flights",
+            0,
+            "Delays beyond two hours count as two hours, as the policy says; in the true average they do not.",
         ),
         Question(
-            "Which airlines fly most?",
-            "SELECT a.name AS airline, count(*) AS flights, count(DISTINCT f.tailnum) AS aircraft\n"
+            "Which airlines have the most aircraft?",
+            "SELECT a.name AS airline, count(DISTINCT f.tailnum) AS aircraft\n"
             "FROM flights f JOIN airlines a ON a.carrier = f.carrier\n"
-            "GROUP BY a.name ORDER BY flights DESC",
+            "GROUP BY a.name ORDER BY aircraft DESC",
             1,
-            "airlines is public and joins freely. Names are read from the data: at least ten aircraft.",
+            "airlines is public and joins freely. Its names are groups read from the data: small ones do not appear.",
         ),
         Question(
             "What share of flights leaves when?",
@@ -112,9 +115,10 @@ FLIGHTS: Final = Tour(
         Question(
             "How large are the aircraft of each maker?",
             "SELECT manufacturer, count(*) AS aircraft, round(avg(seats)) AS seats\n"
-            "FROM planes GROUP BY manufacturer ORDER BY aircraft DESC",
+            "FROM planes WHERE seats BETWEEN 20 AND 450\n"
+            "GROUP BY manufacturer ORDER BY aircraft DESC",
             1,
-            "Makers of fewer than ten aircraft never appear.",
+            "Makers of fewer than ten aircraft never appear; those of a few more seldom do.",
         ),
     ),
     refused="SELECT tailnum, dest FROM flights WHERE carrier = 'UA' LIMIT 10",
