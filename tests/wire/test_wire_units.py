@@ -230,3 +230,13 @@ def test_refusals_are_rebuilt() -> None:
 def test_positions_are_shifted() -> None:
     assert reports.shifted({"P": "4", "M": "x"}, 10) == {"P": "14", "M": "x"}
     assert reports.shifted({"M": "x"}, 10) == {"M": "x"}
+
+
+def test_parameters_are_readable_for_the_audit() -> None:
+    section = b"\0\2\0\0\0\1" + b"\0\3" + b"\0\0\0\2ab" + b"\0\0\0\2\xff\0"[:6] + b"\xff\xff\xff\xff"
+    with pytest.raises(IndexError):  # three values, two formats: the room has refused it before
+        m.readable_params(section)
+    one_format = b"\0\1\0\1" + b"\0\2" + b"\0\0\0\2\xff\0" + b"\xff\xff\xff\xff"
+    assert m.readable_params(one_format) == ("\\xff00", None)
+    assert m.readable_params(b"\0\0\0\2\0\0\0\2ab\0\0\0\0") == ("ab", "")
+    assert m.readable_params(m.NO_PARAMS) == ()

@@ -272,6 +272,7 @@ async def _ask(
         columns=columns,
         param_types=param_types,
         has_params=bind is not None and bool(param_types),
+        parameters=m.readable_params(bind.params) if bind is not None else (),
         in_transaction=context.room.tx != b"I",
     )
     run = PrivateRun(context.gate, question, parsed_at)

@@ -68,6 +68,7 @@ class Question:
     columns: tuple[ColumnDescription, ...]
     param_types: tuple[int, ...] = ()
     has_params: bool = False  # parameters were bound: Hidden.query(..., bind=True) sends the same ones
+    parameters: tuple[str | None, ...] = ()  # for the audit log only: as text, binary ones in hex
     in_transaction: bool = False
 
 

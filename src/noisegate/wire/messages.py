@@ -112,6 +112,24 @@ class Bind:
         return cls(portal, statement, body[start:at], body[at:])
 
 
+def readable_params(params: bytes) -> tuple[str | None, ...]:
+    """The values of a Bind's parameter section for a reader: text as it is, binary in hex, None for NULL."""
+    (count,) = _UINT16.unpack_from(params, 0)
+    formats = struct.unpack_from(f"!{count}H", params, 2)
+    at = 2 + 2 * count
+    (values,) = _UINT16.unpack_from(params, at)
+    at += 2
+    found: list[str | None] = []
+    for i in range(values):
+        (length,) = _INT32.unpack_from(params, at)
+        at += 4
+        binary = formats[i if count > 1 else 0] if count else 0
+        data = params[at : at + max(length, 0)]
+        found.append(None if length < 0 else "\\x" + data.hex() if binary else data.decode("utf-8", "backslashreplace"))
+        at += max(length, 0)
+    return tuple(found)
+
+
 def bind_names(body: bytes) -> tuple[bytes, bytes]:
     """Portal and statement of a Bind, without looking at the rest."""
     portal, at = _until_nul(body, 0)
