@@ -244,7 +244,7 @@ class Aggregator:
         integers, with 0 inside [lo, hi]; rows are clamped to their interval before."""
         value = self._argument(call)
         interval, how = self._unit_total(call, value, value.bound)
-        grid = choose_grid(value, self._policy_grid(call), hull([interval, value.bound]).magnitude)
+        grid = choose_grid(value, self._policy_grid(call), interval.magnitude)
         row = grid.row_sql(value, value.bound)
         present = _both(condition, f"({value.sql} IS NOT NULL)")
         low, high = grid.down(interval.lo), grid.up(interval.hi)
@@ -314,7 +314,7 @@ class Aggregator:
         cap = self._limits.rows
         _, column = self._multiple(call.args[0])
         centre = Fraction(column.typical) if column is not None and column.typical is not None else Fraction(0)
-        grid = choose_grid(value, self._policy_grid(call), hull([interval, value.bound]).magnitude + abs(centre))
+        grid = choose_grid(value, self._policy_grid(call), interval.magnitude + abs(centre))
         middle = grid.down(centre)
         row = grid.row_sql(value, value.bound, middle)
         present = _both(condition, f"({value.sql} IS NOT NULL)")
