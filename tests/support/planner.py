@@ -6,7 +6,7 @@ The data server itself stands for the clean room: it has the same tables and typ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +20,7 @@ from noisegate.plan.reading import OutputType
 from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.model import Policy
 from noisegate.privacy.planner import Analysis, price
-from noisegate.query.constants import constant_parts, decode_row, evaluation_sql
+from noisegate.query.constants import Const, Span, constant_parts, decode_row, evaluation_sql
 from noisegate.query.split import Fragment
 from noisegate.query.tree import Expr, Join
 from noisegate.room.source import load_snapshot
@@ -79,17 +79,21 @@ class Planner:
         text = sql if deparsed else self.deparse(sql)
         fragments = read_job(ReadJob(text), self.snapshot).fragments
         outputs = tuple(self.describe(f.describe_sql) for f in fragments)
-        parts = tuple(p for f in fragments for p in constant_parts(expressions(f)))
-        row: tuple[bytes | None, ...] = ()
-        if parts:
-            with psycopg.RawCursor(self.connection) as cursor:
-                cursor.execute(evaluation_sql(text, parts), binary=True)
-                result = cursor.pgresult
-                assert result is not None
-                row = tuple(result.get_value(0, i) for i in range(result.nfields))
-        analyses = analyse_job(AnalyseJob(fragments, outputs, decode_row(parts, row), time_zone), self.snapshot)
+        constants = self.constants(text, [e for f in fragments for e in expressions(f)])
+        analyses = analyse_job(AnalyseJob(fragments, outputs, constants, time_zone), self.snapshot)
         plan, tables = price(analyses, Decimal(epsilon), Decimal(delta))
         return Planned(plan, tables, analyses)
+
+    def constants(self, text: str, exprs: Sequence[Expr]) -> Mapping[Span, Const]:
+        """The values of the constants in expressions of a deparse."""
+        parts = constant_parts(exprs)
+        if not parts:
+            return {}
+        with psycopg.RawCursor(self.connection) as cursor:
+            cursor.execute(evaluation_sql(text, parts), binary=True)
+            result = cursor.pgresult
+            assert result is not None
+            return decode_row(parts, tuple(result.get_value(0, i) for i in range(result.nfields)))
 
     @contextmanager
     def _view(self, sql: str) -> Iterator[None]:

@@ -62,13 +62,9 @@ def _to_int(target: str) -> Callable[[Value, str], Value]:
         if a.type in INTS:
             return replace(narrow(a, target), bound=a.bound, scale=0, const=None)
         if a.type == "numeric":
-            whole = Value(
-                f"pg_catalog.round({tame_numeric(a).sql})",
-                "int8",
-                iv.rounded(tame_numeric(a).safe),
-                iv.rounded(a.bound),
-                0,
-            )
+            tamed = tame_numeric(a)
+            sql = tamed.sql if tamed is not a else f"NULLIF({a.sql}, 'NaN'::pg_catalog.numeric)"  # NaN has every scale
+            whole = Value(f"pg_catalog.round({sql})", "int8", iv.rounded(tamed.safe), iv.rounded(a.bound), 0)
             return narrow(whole, target)
         if a.type == "float8":
             tamed = tame_float(a)
@@ -112,8 +108,8 @@ def _to_float(target: str) -> Callable[[Value, str], Value]:
             return Value(f"({a.sql})::pg_catalog.{target}", target, bound=a.bound, exponents=(0, 41))
         if a.type == "numeric":
             tamed = tame_numeric(a)
-            exponent = 100 if tamed.scale is None else tamed.scale
-            if tamed.scale is None:  # tiny numerics would underflow: 1e-100 is enough of zero
+            exponent = 100 if tamed.scale is None else min(tamed.scale, 100)
+            if tamed.scale is None or tamed.scale > 100:  # tiny numerics would underflow: 1e-100 is enough of zero
                 tamed = replace(tamed, sql=f"pg_catalog.round({tamed.sql}, 100)")
             if target == "float4":
                 raise _refuse(type_sql, a)

@@ -1,0 +1,378 @@
+"""Total functions never raise, whatever the row; and on ordinary rows they say what PostgreSQL says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from noisegate.errors import NoisegateError
+from noisegate.planning.jobs import ReadJob, read_job
+from noisegate.privacy.grid import choose_grid
+from noisegate.privacy.keys import canonical
+from noisegate.privacy.relation import Resolver
+from noisegate.query.constants import Const, render
+from noisegate.query.total import ROWS, Row, compile_expr
+from noisegate.query.total.casts import _NAMES, cast
+from noisegate.query.total.dates import FIELDS, TRUNC_FIELDS
+from noisegate.query.tree import IsTest, Name, TableRef
+from noisegate.query.values import NUMBERS, Value, of_const
+from noisegate.room.embedded import EmbeddedServer
+from support.extremes import COLUMNS, TAME, WILD, create_sql, fill, policy_text
+from support.planner import Planner, like_the_engine
+from support.servers import new_database
+
+ZONES = ("UTC", "America/Los_Angeles", "Pacific/Kiritimati")
+CONSTANTS = tuple(
+    Const(base, text)
+    for base, texts in {
+        "text": ("", "a", "%", "a_%", "x\\\\", "UTC", "Europe/Berlin", "year", "week", "a'b", "ß"),
+        "interval": ("0 months 0 days 0 microseconds", "12000 months 366000 days 31622400000000000 microseconds",
+                     "-12000 months -366000 days -31622400000000000 microseconds", "-1 months 30 days -5 microseconds"),
+        "date": ("2000-01-01", "9999-12-31", "infinity"),
+        "timestamp": ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"),
+        "timestamptz": ("0001-01-01 00:00:00+00", "infinity"),
+        "bool": ("true", None),
+        "time": ("24:00:00",),
+        "uuid": ("00000000-0000-0000-0000-000000000000",),
+    }.items()
+    for text in texts
+) + tuple(
+    Const(base, text, None if text == "NaN" else Fraction(text))
+    for base, texts in {
+        "int4": ("0", "1", "-1", "7", "1000000", "-1000000", "2147483647"),
+        "int8": ("9223372036854775807", "-9223372036854775808"),
+        "numeric": ("0", "0.5", "-3", "1" + "0" * 300, "0." + "0" * 200 + "1", "NaN"),
+        "float8": ("0", "0.5", "-3", "1e300", "1e-300", "NaN"),
+    }.items()
+    for text in texts
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planner(data_server: EmbeddedServer) -> Iterator[Planner]:
+    dsn = new_database(data_server, create_sql())
+    with psycopg.connect(dsn) as connection:
+        fill(connection, "wild", WILD, 300)
+        fill(connection, "tame", TAME, 300)
+    with Planner(dsn, policy_text()) as planner:
+        yield planner
+
+
+@pytest.fixture(scope="module")
+def engine(planner: Planner) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(planner.policy.dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+        like_the_engine(connection)
+        yield connection
+
+
+def columns(planner: Planner) -> dict[str, Value]:
+    resolver = Resolver(TableRef("public", "wild", "t0", 0, 0), planner.snapshot, {})
+    return {c: resolver.column(Name(("t0", c), 0, 0)) for c in COLUMNS}
+
+
+def constants() -> list[Value]:
+    return [of_const(c, render(c)) for c in CONSTANTS]
+
+
+def applications(row: Row, values: Sequence[Value], literals: Sequence[Value]) -> list[Value]:
+    """Everything that the row's rule makes of one, two or three columns and constants."""
+    found: dict[str, Value] = {}
+    if row.name in ("extract", "date_part", "date_trunc"):
+        words = FIELDS if row.name != "date_trunc" else TRUNC_FIELDS
+        leading = [of_const(Const("text", w), "") for w in words]
+        zones = [v for v in literals if v.const and v.const.text in ("UTC", "Europe/Berlin")]
+        calls = [(f, v) for f in leading for v in values[::2]]
+        calls += [(f, v, z) for f in leading for v in values[::2] for z in zones]
+    elif row.name == "timezone":
+        calls = [(z, v) for z in literals if z.const and z.const.text in ("UTC", "Europe/Berlin") for v in values]
+    else:
+        firsts, seconds = values[::2], values[1::2]
+        calls = [(a,) for a in firsts]
+        calls += itertools.chain(itertools.product(firsts, (*seconds, *literals)), itertools.product(literals, seconds))
+        if row.name in ("substr", "substring"):
+            calls += itertools.product(firsts, literals, literals)
+    for args in calls:
+        try:
+            value = row.rule(*args)
+        except (NoisegateError, TypeError):
+            continue
+        found.setdefault(value.sql, value)
+    return list(found.values())
+
+
+def uses(value: Value) -> list[str]:
+    """The forms in which a value goes to the engine: as it is, as a group key, as a summand."""
+    found = [f"pg_catalog.count({value.sql})"]
+    with suppress(NoisegateError):
+        found.append(f"pg_catalog.count(({canonical(value)})::pg_catalog.text)")
+    if value.type in NUMBERS and value.bound.finite:
+        try:
+            grid = choose_grid(value, None, value.bound.magnitude)
+            found.append(f"pg_catalog.sum({grid.row_sql(value, value.bound)})")
+            found.append(f"pg_catalog.sum({grid.row_sql(value, value.bound, grid.down(value.bound.lo))})")
+        except NoisegateError:
+            pass
+    return found
+
+
+def failures(engine: psycopg.Connection, values: Sequence[Value], zone: str = "UTC") -> list[str]:
+    """The SQL that raises on some row, with its error; in batches, as most does not."""
+    engine.execute("SELECT set_config('TimeZone', $1, false)", (zone,))
+    pending = [[s for v in values[i : i + 100] for s in uses(v)] for i in range(0, len(values), 100)]
+    found: list[str] = []
+    while pending:
+        batch = pending.pop()
+        try:
+            engine.execute(f"SELECT {', '.join(batch)} FROM public.wild AS t0")
+        except psycopg.errors.DatabaseError as error:
+            if len(batch) == 1 and (error.sqlstate or "").startswith("42"):
+                continue  # refused when it is parsed, before any charge: types that PostgreSQL's own reading rules out
+            if len(batch) == 1:
+                found.append(f"{str(error)[-150:]} | {batch[0][:200]} ... {batch[0][-200:]}")
+            else:
+                half = len(batch) // 2
+                pending += [batch[:half], batch[half:]]
+    return found
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{r.name} ({r.arguments})" for r in ROWS])
+def test_no_row_of_the_table_raises(planner: Planner, engine: psycopg.Connection, row: Row) -> None:
+    made = applications(row, list(columns(planner).values()), constants())
+    assert made, "the row is never exercised"
+    for zone in ZONES if any("ts" in v.sql or "tz" in v.sql for v in made) else ZONES[:1]:
+        assert failures(engine, made, zone) == []
+
+
+TARGETS = (
+    *_NAMES,
+    "numeric(10,2)",
+    "numeric(4,4)",
+    "numeric(3,-2)",
+    "numeric(1000,1000)",
+    "character varying(3)",
+    "character(7)",
+)
+
+
+def test_no_cast_raises(planner: Planner, engine: psycopg.Connection) -> None:
+    made: dict[str, Value] = {}
+    for value in list(columns(planner).values())[::2]:
+        for target in TARGETS:
+            try:
+                once = cast(value, target)
+            except NoisegateError:
+                continue
+            made[once.sql] = once
+            for further in TARGETS:
+                try:
+                    twice = cast(once, further)
+                except NoisegateError:
+                    continue
+                made[twice.sql] = twice
+    assert len(made) > 300
+    for zone in ZONES:
+        assert failures(engine, list(made.values()), zone) == []
+
+
+# -- whole expressions, as PostgreSQL prints them ----------------------------------------------------------------------
+def numbers(kind: str, depth: int) -> st.SearchStrategy[str]:
+    """SQL expressions of type int4, int8, numeric or float8."""
+    columns = {
+        "int4": ["i41", "i42"],
+        "int8": ["i81", "i82"],
+        "numeric": ["n1", "n2", "money1", "long1", "deep1"],
+        "float8": ["f81", "f82"],
+    }
+    literals = {
+        "int4": ["0", "1", "-1", "3", "2147483647"], "int8": ["0::int8", "9223372036854775807", "-7::int8"],
+        "numeric": ["0.0", "0.5", "-2.25", "1e30", "1e-30"], 
+        "float8": ["0::float8", "0.5::float8", "1e300::float8", "-3e-300::float8"],
+    }  # fmt: skip
+    leaf = st.sampled_from(columns[kind] * 3 + literals[kind])
+    if depth == 0:
+        return leaf
+    same, truth = numbers(kind, depth - 1), conditions(depth - 1)
+    forms = [
+        leaf,
+        st.builds("({} {} {})".format, same, st.sampled_from("+-*/" if kind == "float8" else "+-*/%"), same),
+        st.builds("({} {})".format, st.sampled_from("+-@"), same),
+        st.builds("abs({})".format, same),
+        st.builds("{}({}, {})".format, st.sampled_from(["coalesce", "greatest", "least", "nullif"]), same, same),
+        st.builds("CASE WHEN {} THEN {} ELSE {} END".format, truth, same, same),
+    ]
+    others = [k for k in columns if k != kind]
+    forms.append(st.sampled_from(others).flatmap(lambda k: st.builds(f"({{}})::{kind}".format, numbers(k, depth - 1))))
+    if kind == "int4":
+        forms += [
+            st.builds("length({})".format, texts(depth - 1)),
+            st.builds(
+                "extract({} FROM {})::int".format, st.sampled_from(sorted(set(FIELDS) - {"epoch"})), moments(depth - 1)
+            ),
+            st.builds("({} - {})".format, dates(depth - 1), dates(depth - 1)),
+        ]
+    elif kind == "numeric":
+        forms += [
+            st.builds("{}({}, {})".format, st.sampled_from(["round", "trunc"]), same, st.integers(-3, 5)),
+            st.builds("{}({})".format, st.sampled_from(["floor", "ceil", "sign", "round"]), same),
+            st.builds("({})::numeric({})".format, same, st.sampled_from(["5,2", "12", "3,3"])),
+            st.builds("extract({} FROM {})".format, st.sampled_from(sorted(FIELDS)), moments(depth - 1)),
+        ]
+    elif kind == "float8":
+        forms += [
+            st.builds("{}({})".format, st.sampled_from(["floor", "ceil", "sign", "round", "trunc"]), same),
+            st.builds("date_part('{}', {})".format, st.sampled_from(["year", "epoch", "week"]), dates(depth - 1)),
+        ]
+    return st.one_of(forms)
+
+
+def texts(depth: int) -> st.SearchStrategy[str]:
+    leaf = st.sampled_from(["t1", "t2", "bp1::text", "vc1", "''", "'a'", "'é''%'", "e1::text"])
+    if depth == 0:
+        return leaf
+    same = texts(depth - 1)
+    return st.one_of(
+        leaf,
+        st.builds("({} || {})".format, same, same),
+        st.builds("{}({})".format, st.sampled_from(["lower", "upper", "btrim", "ltrim", "rtrim"]), same),
+        st.builds("{}({}, {})".format, st.sampled_from(["left", "right", "substr"]), same, st.integers(-3, 5)),
+        st.builds("substr({}, {}, {})".format, same, st.integers(-3, 5), st.integers(0, 5)),
+        st.builds("({})::varchar({})".format, same, st.integers(1, 4)),
+        st.builds("({})::text".format, numbers("int8", depth - 1)),
+        st.builds("({})::text".format, numbers("numeric", depth - 1)),
+        st.builds("coalesce({}, {})".format, same, same),
+        st.builds("CASE WHEN {} THEN {} END".format, conditions(depth - 1), same),
+    )
+
+
+def dates(depth: int) -> st.SearchStrategy[str]:
+    leaf = st.sampled_from(["d1", "d2", "date '2001-02-03'"])
+    if depth == 0:
+        return leaf
+    return st.one_of(
+        leaf,
+        st.builds(
+            "({} {} {})".format, dates(depth - 1), st.sampled_from("+-"), st.sampled_from([1, -7, 100000, 1000000])
+        ),
+        st.builds("({})::date".format, moments(depth - 1)),
+        st.builds("greatest({}, {})".format, dates(depth - 1), dates(depth - 1)),
+    )
+
+
+def moments(depth: int) -> st.SearchStrategy[str]:
+    leaf = st.sampled_from(["ts1", "ts2", "timestamp '2001-02-03 04:05'"])
+    if depth == 0:
+        return leaf
+    same = moments(depth - 1)
+    steps = ["1 day", "-1 month", "1000 years", "-1000 years", "12000 months 366000 days", "90 minutes"]
+    return st.one_of(
+        leaf,
+        st.builds("({} {} interval '{}')".format, same, st.sampled_from("+-"), st.sampled_from(steps)),
+        st.builds("({} + interval '{}')".format, dates(depth - 1), st.sampled_from(steps)),
+        st.builds("date_trunc('{}', {})".format, st.sampled_from(sorted(TRUNC_FIELDS)), same),
+        st.builds("(({}) AT TIME ZONE 'Asia/Tokyo')::timestamp".format, same),
+        st.builds("(({})::timestamptz AT TIME ZONE 'America/New_York')".format, same),
+        st.builds("({})::timestamp".format, dates(depth - 1)),
+        st.builds("coalesce({}, {})".format, same, same),
+    )
+
+
+def conditions(depth: int) -> st.SearchStrategy[str]:
+    leaf = st.sampled_from(
+        ["b1", "b2", "true", "e1 > 'sad'", "u1 = u2", "tm1 < tm2", "iv1 > interval '1 day'", "i41 IS NULL"]
+    )
+    if depth == 0:
+        return leaf
+    pair = st.sampled_from(["int4", "int8", "numeric", "float8"]).flatmap(
+        lambda k: st.tuples(numbers(k, depth - 1), numbers(k, depth - 1))
+    )
+    pair = st.one_of(pair, *(st.tuples(f(depth - 1), f(depth - 1)) for f in (texts, dates, moments)))
+    return st.one_of(
+        leaf,
+        st.builds(
+            lambda p, op: f"({p[0]} {op} {p[1]})",
+            pair,
+            st.sampled_from(["=", "<>", "<", ">", "<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]),
+        ),
+        st.builds("({} {} {})".format, conditions(depth - 1), st.sampled_from(["AND", "OR"]), conditions(depth - 1)),
+        st.builds("(NOT {})".format, conditions(depth - 1)),
+        st.builds(
+            "({} IS {})".format, conditions(depth - 1), st.sampled_from(["TRUE", "NOT FALSE", "UNKNOWN", "NOT NULL"])
+        ),
+        st.builds(
+            "({} {} '{}')".format,
+            texts(depth - 1),
+            st.sampled_from(["LIKE", "NOT LIKE", "ILIKE"]),
+            st.sampled_from(["a%", "_", "%%é%"]),
+        ),
+        st.builds("({} IN (1, 7, 2147483647))".format, numbers("int4", depth - 1)),
+        st.builds("({} NOT IN ('a', 'é'))".format, texts(depth - 1)),
+        st.builds("({} BETWEEN 0 AND 7.5)".format, numbers("numeric", depth - 1)),
+        st.builds("starts_with({}, 'a')".format, texts(depth - 1)),
+    )
+
+
+def anything(depth: int) -> st.SearchStrategy[str]:
+    kinds = [numbers(k, depth) for k in ("int4", "int8", "numeric", "float8")]
+    return st.one_of(*kinds, texts(depth), dates(depth), moments(depth), conditions(depth))
+
+
+def compiled(planner: Planner, expression: str, table: str) -> tuple[str, Value]:
+    """(the expression as PostgreSQL prints it, its total form). Raises NoisegateError where it is refused, and
+    psycopg.Error where PostgreSQL itself refuses the text or a constant in it."""
+    text = planner.deparse(f"SELECT count(*) FROM public.{table} AS t0 WHERE ({expression}) IS NOT NULL")
+    (fragment,) = read_job(ReadJob(text), planner.snapshot).fragments
+    test = fragment.where
+    assert isinstance(test, IsTest)
+    resolver = Resolver(fragment.relation, planner.snapshot, planner.constants(text, [test]))
+    return text[test.arg.start : test.arg.end], compile_expr(test.arg, resolver.scope)
+
+
+def check_never_raises(planner: Planner, engine: psycopg.Connection, expression: str) -> None:
+    try:
+        _, value = compiled(planner, expression, "wild")
+    except (NoisegateError, psycopg.DataError):
+        return
+    assert failures(engine, [value]) == []
+
+
+def check_same_as_postgresql(planner: Planner, engine: psycopg.Connection, expression: str) -> None:
+    """On ordinary rows: NULL where the original raises, else the original's value."""
+    try:
+        text, value = compiled(planner, expression, "tame")
+    except (NoisegateError, psycopg.DataError):
+        return
+    differing = f"SELECT t0.id FROM public.tame AS t0 WHERE ({text}) IS DISTINCT FROM ({value.sql}) LIMIT 1"
+    try:
+        row = engine.execute(differing).fetchone()
+    except (psycopg.DataError, psycopg.errors.FeatureNotSupported):
+        return  # the original raises on one of the rows
+    assert row is None, f"{text} is not {value.sql} in row {row}"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(expression=anything(3))
+def test_whole_expressions_never_raise(planner: Planner, engine: psycopg.Connection, expression: str) -> None:
+    check_never_raises(planner, engine, expression)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(expression=anything(2))
+def test_whole_expressions_say_what_postgresql_says(
+    planner: Planner, engine: psycopg.Connection, expression: str
+) -> None:
+    check_same_as_postgresql(planner, engine, expression)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(expression=anything(4))
+def test_whole_expressions_long(planner: Planner, engine: psycopg.Connection, expression: str) -> None:
+    check_never_raises(planner, engine, expression)
+    check_same_as_postgresql(planner, engine, expression)
