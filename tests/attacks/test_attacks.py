@@ -265,3 +265,26 @@ def test_temporary_relations_never_stand_for_private_or_public_tables(pair: Pair
                 connection.execute(f"SELECT count(*) FROM people p JOIN {name} c ON c.code = p.town".encode())
         with pytest.raises(psycopg.errors.FeatureNotSupported):
             connection.execute("ALTER TABLE towns RENAME TO people")
+
+
+# --- texts that are much work ----------------------------------------------------------------------------------------
+
+LARGE = [
+    ("a long text", "SELECT count(*) FROM people /*" + "x" * 270_000 + "*/", "54000"),
+    ("many words", "SELECT " + "1," * 40_000 + "1", "54000"),
+    ("brackets", "SELECT count(*) FROM people WHERE " + "(" * 10_000 + "true" + ")" * 10_000, "42601"),
+    ("nested NOT", "SELECT count(*) FROM people WHERE " + "NOT (" * 2000 + "true" + ")" * 2000, "54001"),
+    ("many constants", "SELECT count(*) FROM people WHERE " + " OR ".join(f"id = {i}" for i in range(1000)), "54001"),
+    ("a long list", "SELECT count(*) FROM people WHERE id IN (" + ",".join(map(str, range(9000))) + ")", "54001"),
+    ("many questions", " UNION ALL ".join(["SELECT count(*) FROM people"] * 50), "0A000"),
+    ("deep queries", "SELECT * FROM " + "(SELECT * FROM " * 100 + "people" + ") x" * 100, "54001"),
+]
+
+
+@pytest.mark.parametrize(("sql", "sqlstate"), [case[1:] for case in LARGE], ids=[case[0] for case in LARGE])
+def test_large_texts_are_refused_and_stall_nobody(pair: Pair, sql: str, sqlstate: str) -> None:
+    with pair.gate.connect() as connection:
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(sql.encode())
+        assert caught.value.sqlstate == sqlstate
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]

@@ -15,7 +15,7 @@ from functools import cache
 from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 
-from noisegate.errors import Unsupported
+from noisegate.errors import TooComplex, Unsupported
 from noisegate.query.tree import FIELD, AnyOf, Array, Call, Expr, Literal, Name, Param, children, walk
 
 Span = tuple[int, int]
@@ -30,6 +30,7 @@ CONSTANT_FUNCTIONS = frozenset(
     "justify_interval string_to_array regexp_split_to_array".split()
 )
 
+CONSTANTS_MAX = 800  # two columns each, and PostgreSQL's SELECT has 1664 at most
 _ZONE_ARGUMENT = {"timezone": 0, "date_trunc": 2}
 _TRIED = "TRIED"  # marks a call that is evaluated for its errors only
 
@@ -104,7 +105,16 @@ def _check_constant(node: Expr) -> None:
 
 
 def evaluation_sql(sql: str, parts: Iterable[Expr]) -> str:
-    """One SELECT that computes the parts in the session: for each, a word about its type and its value."""
+    """One SELECT that computes the parts in the session: for each, a word about its type and its value.
+
+    Raises TooComplex past CONSTANTS_MAX.
+    """
+    parts = tuple(parts)
+    if len(parts) > CONSTANTS_MAX:
+        raise TooComplex(
+            "the private question holds too many constants",
+            detail=f"At most {CONSTANTS_MAX} are read; a list such as x IN (1, 2, 3) is one.",
+        )
     columns = [
         "(SELECT t.typcategory::pg_catalog.text || t.typtype::pg_catalog.text || t.oid::pg_catalog.text "
         f"FROM pg_catalog.pg_type t WHERE t.oid = pg_catalog.pg_typeof({text})::pg_catalog.oid), ({text})"
