@@ -62,7 +62,7 @@ class SessionSettings:
 
     def frozen_words(self, text: str, reading: str) -> NoisegateError | None:
         """A refusal where a literal such as 'today' was frozen at its value while the statement was read."""
-        moving = [t for t in tokenize(text) if t.kind is Kind.STRING and _MOVING.search(t.value)]
+        moving = [t for t in _whole_strings(text) if t.kind is Kind.BAD or _MOVING.search(t.value)]
         if not moving:
             return None
         kept = {t.value for t in tokenize(reading) if t.kind is Kind.STRING}
@@ -74,6 +74,21 @@ class SessionSettings:
             name=frozen.value,
             hint="Use now(), current_date, or intervals added to them.",
         )
+
+
+def _whole_strings(text: str) -> list[Token]:
+    """The strings of a text, each with its parts on later lines; one whose escapes are not read here is BAD."""
+    found: list[Token] = []
+    before: Token | None = None
+    for token in tokenize(text):
+        if token.kind is Kind.STRING:
+            first = found.pop() if before is not None and before.kind is Kind.STRING else None
+            escaped = text[token.start] in "uU" and ("\\" in token.value or "uescape" in text.lower())
+            kind = Kind.BAD if escaped or (first is not None and first.kind is Kind.BAD) else Kind.STRING
+            value = token.value if first is None else first.value + token.value
+            found.append(Token(kind, value, token.start if first is None else first.start, token.end))
+        before = token
+    return found
 
 
 async def read_settings(hidden: Hidden, price: Price) -> SessionSettings:

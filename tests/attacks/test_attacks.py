@@ -249,6 +249,19 @@ def test_a_string_that_goes_on_by_its_own_rules_hides_no_table(pair: Pair) -> No
     assert pair.ask("SELECT E'a'\n'\\'', count(*) FROM people --'") == [("a'", 1000)]
 
 
+@pytest.mark.parametrize(
+    "literal",
+    ["'today'", "'to'\n'day'", "E'tod\\x61y'", "$x$today$x$", "U&'\\0074oday'", "U&'!0074oday' UESCAPE '!'"],
+)
+def test_a_date_that_moves_is_never_kept(pair: Pair, literal: str) -> None:
+    """PostgreSQL puts the day of reading into its reading, which is kept."""
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="the date literal"):
+        pair.ask(f"SELECT count(*) FROM people WHERE born > {literal}")
+    assert pair.ask("SELECT count(*) FROM people WHERE town = 't'\n'2'") == pair.truth(
+        "SELECT count(*) FROM people WHERE town = 't2'"
+    )
+
+
 @pytest.mark.parametrize("price", ["nonsense", "NaN", "sNaN", "-1", "0", "1e400", "Infinity", "1e-7", "2000000000"])
 def test_a_price_that_slipped_in_is_not_used(pair: Pair, price: str) -> None:
     with pair.gate.connect() as connection:
