@@ -52,6 +52,15 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Priced:
+    """A statement's plan, the noisy tables that its remainder reads, and the explanation."""
+
+    plan: StatementPlan
+    tables: tuple[NoisyTable, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """What `finished` needs of an answered statement."""
 
@@ -81,6 +90,7 @@ class Gateway:
         self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
         self._shapes: Cache[Shape] = Cache(1024)
         self._analyses: Cache[tuple[Analysis, ...]] = Cache(1024)
+        self._priced: Cache[Priced] = Cache(1024)
         self._sessions: dict[str, int] = {}
 
     # -- wire.gate.Gate -------------------------------------------------------------------------------------------
@@ -157,13 +167,11 @@ class Gateway:
         shape = await self._shape(question, judgement, settings)
         if not shape.split.fragments:
             return wire.Answer("", relay=True)
-        analyses = await self._analyse(question, shape, settings, hidden)
-        plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
-        lines = explain(plan, analyses)
+        priced = await self._price(question, shape, settings, hidden)
         if judgement.wrapper is Wrapper.EXPLAIN:
-            return await self._explained(question, plan, lines)
-        self._check(plan)
-        return await self._ask(question, shape, plan, tables, lines)
+            return await self._explained(question, priced)
+        self._check(priced.plan)
+        return await self._ask(question, shape, priced)
 
     async def _shape(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Shape:
         """What the text means: PostgreSQL's reading of it, split, with the types of every output."""
@@ -187,22 +195,27 @@ class Gateway:
         sql = fragment.describe_sql
         if question.param_types:
             sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
-        return await self._checker.describe(sql)
+        return await self._checker.describe(sql, len(fragment.keys) + len(fragment.aggregates))
 
-    async def _analyse(
+    async def _price(
         self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
-    ) -> tuple[Analysis, ...]:
-        """Evaluate the constants in the session, then plan in a worker."""
+    ) -> Priced:
+        """Evaluate the constants in the session, plan in a worker, price."""
         row: tuple[bytes | None, ...] = ()
         if shape.parts:
             rows = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
             row = rows[0]
         key = (shape.reading.sql, row, settings.reading)
-        found = self._analyses.get(key)
-        if found is not None:
-            return found
-        job = AnalyseJob(shape.split.fragments, shape.outputs, decode_row(shape.parts, row), settings.reading.time_zone)
-        return self._analyses.put(key, await self._pool.analyse(job))
+        priced = self._priced.get((key, settings.epsilon))
+        if priced is not None:
+            return priced
+        analyses = self._analyses.get(key)
+        if analyses is None:
+            constants = decode_row(shape.parts, row)
+            job = AnalyseJob(shape.split.fragments, shape.outputs, constants, settings.reading.time_zone)
+            analyses = self._analyses.put(key, await self._pool.analyse(job))
+        plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
+        return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))
 
     def _check(self, plan: StatementPlan) -> None:
         """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""
@@ -211,45 +224,35 @@ class Gateway:
         if sum(f.delta for f in plan.fragments) > plan.price.delta:
             raise Internal("a statement would cost more than its price")
 
-    async def _ask(
-        self,
-        question: wire.Question,
-        shape: Shape,
-        plan: StatementPlan,
-        tables: Sequence[NoisyTable],
-        lines: Sequence[str],
-    ) -> wire.Answer:
+    async def _ask(self, question: wire.Question, shape: Shape, priced: Priced) -> wire.Answer:
         """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
-        identity = question.identity
+        identity, plan = question.identity, priced.plan
         asked = replace(
             self._entry(ASKED, identity, question.text),
-            plan="\n".join(lines),
+            plan="\n".join(priced.lines),
             decision="private",
+            parameters=question.parameters,
             policy_hash=self.snapshot.version,
         )
         async with self._engine.snapshot(plan.fragments) as snapshot:
             receipt = await self._ledger.charge(
                 identity.analyst, self._accounts(identity.analyst), plan.price, plan.digests, asked
             )
+            rest = asyncio.create_task(self._notice(identity, plan.price))  # while the engine works
             try:
                 totals = [await snapshot.run(f) for f in plan.fragments]
-                sql = await asyncio.to_thread(self._release, shape.split, plan, tables, totals, receipt)
+                sql = await asyncio.to_thread(self._release, shape.split, priced, totals, receipt)
+                notice = await rest
             except BaseException as error:
+                rest.cancel()
                 self._closed(receipt, asked, error)
                 raise
-        notice = await self._notice(identity, plan.price)
         return wire.Answer(sql, (notice,), token=Token(receipt, asked))
 
-    def _release(
-        self,
-        split: Split,
-        plan: StatementPlan,
-        tables: Sequence[NoisyTable],
-        totals: Sequence[Confidential],
-        receipt: Receipt,
-    ) -> str:
-        releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plan.fragments, strict=True)]
-        return rewrite(split.remainder, split.with_at, split.with_more, plan.fragments, tables, releases)
+    def _release(self, split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
+        plans = priced.plan.fragments
+        releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
+        return rewrite(split.remainder, split.with_at, split.with_more, plans, priced.tables, releases)
 
     def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
         """The charge stands; the audit says how the statement ended."""
@@ -259,13 +262,13 @@ class Gateway:
         except NoisegateError:
             _log.error("the end of a charged statement could not be recorded")
 
-    async def _explained(self, question: wire.Question, plan: StatementPlan, lines: list[str]) -> wire.Answer:
-        rest = await self._left(question.identity.analyst)
-        lines.append(
-            f"Budget left after it: epsilon {show(rest.epsilon - plan.price.epsilon)}, "
-            f"delta {show(rest.delta - plan.price.delta)}"
+    async def _explained(self, question: wire.Question, priced: Priced) -> wire.Answer:
+        rest, cost = await self._left(question.identity.analyst), priced.plan.price
+        left_after = (
+            f"Budget left after it: epsilon {show(rest.epsilon - cost.epsilon)}, "
+            f"delta {show(rest.delta - cost.delta)}"
         )
-        items = ", ".join(f"{quote_literal(line)}" for line in lines)
+        items = ", ".join(quote_literal(line) for line in (*priced.lines, left_after))
         return wire.Answer(
             f'SELECT pg_catalog.unnest(ARRAY[{items}]::pg_catalog.text[]) AS "QUERY PLAN"', tag="EXPLAIN"
         )

@@ -37,10 +37,9 @@ SESSION: Final[Settings] = (
     ("lc_time", "C"),
 )
 
-# The fingerprint query costs ten times more to plan than to run: it keeps its plan. Generated queries are planned with
-# their secrets as constants.
-KEEP_PLANS: Final = ("plan_cache_mode", "force_generic_plan")
-PLAN_EACH_QUERY: Final = ("plan_cache_mode", "force_custom_plan")
+# The fingerprint query costs ten times more to plan than to run: after five runs it keeps its plan. Generated queries
+# are prepared anew each time, so theirs are made with their secrets as constants.
+KEEP_PLANS: Final = ("plan_cache_mode", "auto")
 
 # What a plan may set besides: these change what values mean, never whose rows are read or for how long.
 _PLAN_MAY_SET: Final = frozenset({"timezone", "datestyle", "intervalstyle", "lc_monetary", "lc_numeric", "lc_time"})
@@ -108,14 +107,15 @@ def _value(text: str) -> str:
 
 
 def plan_settings(plans: Iterable[FragmentPlan]) -> Settings:
-    """The settings that the plans of one statement share. Raises Internal if they differ or are not for plans."""
+    """The settings that the plans of one statement share and SESSION lacks. Raises Internal if the plans differ in
+    them, or if they are not for plans."""
     distinct = {plan.settings for plan in plans}
     if len(distinct) > 1:
         raise Internal("the fragments of one statement were planned under different settings")
     settings = next(iter(distinct), ())
     if any(name.lower() not in _PLAN_MAY_SET for name, _ in settings):
         raise Internal("a plan sets what is not for plans to set")
-    return settings
+    return tuple(setting for setting in settings if setting not in SESSION)
 
 
 def quoted_name(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from noisegate.engine.generated import PLAN_EACH_QUERY, Settings, parametrised, plan_settings, session_sql
+from noisegate.engine.generated import Settings, parametrised, plan_settings, session_sql
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan
@@ -68,7 +68,8 @@ class PostgresEngine:
             connection = await _before_charge(self._begin(begin))
             try:
                 await _before_charge(_check_tables(connection, plans, self._fingerprint_sql))
-                await _before_charge(_apply(connection, settings))
+                if settings:
+                    await _before_charge(_apply(connection, settings))
                 prepared = {plan.digest: await _prepare(connection, plan, *queries[plan.digest]) for plan in plans}
                 yield PostgresSnapshot(prepared, self._timeout_s)
             finally:
@@ -160,7 +161,7 @@ async def _check_tables(connection: Any, plans: Sequence[FragmentPlan], fingerpr
 
 async def _apply(connection: Any, settings: Settings) -> None:
     """For the rest of the transaction; the plans' parsing included, which already reads constants by them."""
-    values = [text for setting in (*settings, PLAN_EACH_QUERY) for text in setting]
+    values = [text for setting in settings for text in setting]
     calls = ", ".join(f"set_config(${i}, ${i + 1}, true)" for i in range(1, len(values), 2))
     await connection.fetchrow(f"SELECT {calls}", *values, timeout=CATALOG_TIMEOUT_S)
 

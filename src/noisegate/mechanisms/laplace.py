@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import opendp.prelude as dp
@@ -36,6 +37,7 @@ def add_noise(totals: Sequence[int], scale: float) -> list[int]:
     return noisy
 
 
+@lru_cache(4096)
 def loss(sensitivity: int, scale: float) -> Fraction:
     """What OpenDP says: the epsilon of this noise for vectors that differ by at most `sensitivity` in L1.
 

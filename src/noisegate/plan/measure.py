@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class DeclaredGroups:
     hide_below: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FragmentPlan:
     """One fragment, ready to be charged and run. `sql` is generated, never the analyst's text."""
 
@@ -90,7 +91,7 @@ class FragmentPlan:
     def delta(self) -> Decimal:
         return self.groups.delta if isinstance(self.groups, Selection) else Decimal(0)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identifies exactly this plan: what a receipt is good for."""
         return hashlib.sha256(repr(self).encode()).hexdigest()

@@ -86,15 +86,16 @@ class Checker:
 
         return await self._answer(ask)
 
-    async def describe(self, sql: str) -> tuple[OutputType, ...]:
-        """Types and collations of the output columns of a query without parameters, all names in it qualified.
+    async def describe(self, sql: str, n_columns: int = 0) -> tuple[OutputType, ...]:
+        """Types and collations of the `n_columns` (0: find out) output columns of a query without parameters, all names
+        in it qualified.
 
         Raises Unsupported, Unavailable.
         """
 
         async def ask(connection: asyncpg.Connection) -> tuple[OutputType, ...]:
             await connection.execute(_CANONICAL)
-            return (await _view(connection, sql, await _column_count(connection, sql))).outputs
+            return (await _view(connection, sql, n_columns or await _column_count(connection, sql))).outputs
 
         return await self._answer(ask)
 
@@ -153,11 +154,14 @@ class Checker:
             self._idle.put_nowait(connection if clean else None)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._dsn,
             timeout=ANSWER_TIMEOUT_S,
             server_settings={"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "noisegate checker"},
         )
+        # The session's temporary schema, made once and for all: made by a view it would go with it, each time.
+        await connection.execute("CREATE TEMP VIEW _ng_v AS SELECT; DROP VIEW pg_temp._ng_v")
+        return connection
 
 
 async def _column_count(connection: asyncpg.Connection, sql: str) -> int:
