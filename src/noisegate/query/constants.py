@@ -99,7 +99,11 @@ def is_constant(node: Expr) -> bool:
 def _check_constant(node: Expr) -> None:
     for n in walk(node):
         if isinstance(n, Call) and (n.name not in CONSTANT_FUNCTIONS or n.extras or n.filter or n.distinct):
-            raise Unsupported(f"function {n.name} is not supported in a private question", name=n.name)
+            raise Unsupported(
+                f"function {n.name} is not supported in a private question",
+                name=n.name,
+                hint="docs/sql.md lists the functions that are.",
+            )
         if not isinstance(n, (Literal, Param, Array, AnyOf)) and isinstance(n, Name):
             raise Unsupported("a constant was expected")
 
@@ -159,7 +163,10 @@ def decode(oid: int, data: bytes | None, enum: bool = False) -> Const:
             micros, days, months = struct.unpack("!qii", data)
             return Const(base, f"{months} months {days} days {micros} microseconds")
         case "text" | "bpchar" | "enum":
-            return Const(base, data.decode("utf-8"))
+            try:
+                return Const(base, data.decode("utf-8"))
+            except UnicodeDecodeError:  # of a domain or a composite, taken for an enum
+                raise Unsupported("a constant of this type is not supported in a private question") from None
         case "uuid":
             return Const(base, str(_loader(2950).load(data)))
         case _:
