@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import multiprocessing.connection
-import resource
-import signal
+import os
+import subprocess
+import sys
 from typing import Any
 
 from noisegate.errors import Internal, Unavailable
 from noisegate.plan.catalog import Snapshot
-from noisegate.planning.jobs import AnalyseJob, Failure, Job, ReadJob, overrun, raise_failure, run_job
+from noisegate.planning.jobs import AnalyseJob, Failure, Job, ReadJob, overrun, raise_failure
 from noisegate.privacy.planner import Analysis
 from noisegate.query.split import Split
 
@@ -19,48 +19,36 @@ JOB_SECONDS = 3.0
 START_SECONDS = 30.0
 MEMORY_BYTES = 1 << 30
 
-_SPAWN = multiprocessing.get_context("spawn")
-
-
-def worker_main(connection: multiprocessing.connection.Connection, snapshot: Snapshot, memory: int) -> None:
-    """The life of a worker: limits first, then job after job until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    connection.send("ready")
-    while True:
-        try:
-            job = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer = run_job(job, snapshot)
-        try:
-            connection.send(answer)
-        except MemoryError:
-            connection.send(Failure("TooComplex", "the statement is too complex to plan", "", "", None))
+# Not a multiprocessing.Process: that would load the parent's main module, and with it the ledger, into the worker.
+_COMMAND = "from noisegate.planning.worker import main; main()"
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # not the data server's password
 
 
 class _Worker:
     """One process and our end of its pipe."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._ours, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(
-            target=worker_main, args=(theirs, snapshot, MEMORY_BYTES), name="noisegate-planner", daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        self._snapshot = snapshot
+        self._ours, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _COMMAND, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                start_new_session=True,  # Ctrl-C is for the gate; a worker ends when its pipe closes
+            )
         self._ready = False
 
     def ask(self, job: Job) -> Any:
         """Blocking. Raises TimeoutError, EOFError, OSError: then the worker must be ended."""
-        if not self._ready:
-            self._receive(START_SECONDS)
-            self._ready = True
+        self.warm()
         self._ours.send(job)
         return self._receive(JOB_SECONDS)
 
     def warm(self) -> None:
         if not self._ready:
+            self._ours.send((self._snapshot, MEMORY_BYTES))
             self._receive(START_SECONDS)
             self._ready = True
 
@@ -71,7 +59,7 @@ class _Worker:
 
     def end(self) -> None:
         self._process.kill()
-        self._process.join(5)
+        self._process.wait(5)
         self._ours.close()
 
 
