@@ -49,6 +49,7 @@ def canonical(value: Value) -> str:
         case _:
             raise Unsupported(
                 f"grouping by a value of type {value.type} is not supported on private rows",
+                name=value.column[1] if value.column is not None else "group",
                 hint="Group by a number, text, boolean, date, timestamp or uuid.",
             )
 
@@ -57,6 +58,11 @@ def _ends(base: str) -> tuple[int, int]:
     limits = INT_RANGES[base]
     assert limits.lo is not None and limits.hi is not None
     return int(limits.lo), int(limits.hi)
+
+
+# Types that have several texts for one value: by the session's time zone, or by the width of the float. A declared
+# value of theirs is shown as it was declared.
+_SPELLED_DIFFERENTLY = frozenset({"timestamptz", "float4", "float8"})
 
 
 def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
@@ -80,6 +86,11 @@ def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> 
     kind = "text" if value.type in ("text", "bpchar") else value.type
     items = ", ".join(f"{quote_literal(v)}::pg_catalog.{kind}" for v in declared)
     inside = f"{sql} = ANY (ARRAY[{items}]::pg_catalog.{kind}[])"
+    if value.type in _SPELLED_DIFFERENTLY:
+        texts = ", ".join(f"{quote_literal(v)}::pg_catalog.text" for v in declared)
+        place = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.{kind}[], {sql})"
+        shown = f"COALESCE((ARRAY[{texts}]::pg_catalog.text[])[{place}], ({sql})::pg_catalog.text)"
+        return Key(shown, declared, null, f"({inside} OR {sql} IS NULL)" if null else f"({inside})")
     return Key(sql, declared, null, f"({inside} OR {sql} IS NULL)" if null else f"({inside})")
 
 
