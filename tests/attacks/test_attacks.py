@@ -204,6 +204,7 @@ SAME = [
     "SELECT age + 1, (age + 1) * 2, count(*) FROM people GROUP BY age + 1 ORDER BY 1",
     "SELECT NOT age > 50, count(*) FROM people GROUP BY NOT age > 50 ORDER BY 1",
     "SELECT town FROM people GROUP BY town HAVING count(*) > (SELECT count(*) / 4 FROM people) ORDER BY 1",
+    "SELECT town, rank() OVER town FROM people GROUP BY town WINDOW town AS (ORDER BY count(*), town) ORDER BY 1",
     # all values are nought
     "SELECT sum(0 * age), count(*) FILTER (WHERE NULL) FROM people",
 ]

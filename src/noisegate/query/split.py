@@ -354,6 +354,10 @@ class _Cutter:
         before = self._tokens[at - 1]
         if before.is_punct(".") or before.is_punct("::") or before.is_name("as"):
             return False
+        if before.kind is Kind.NAME and before.value in ("over", "window", "nulls"):
+            return False  # a window's name; FIRST or LAST
+        if self._word_at(at + 1) == "as" and at + 2 < len(self._tokens) and self._tokens[at + 2].is_punct("("):
+            return False  # another window's name
         return not (before.is_punct("(") and self._tokens[at - 2].is_name("extract"))
 
     def _is_aggregate(self, at: int) -> int | None:
