@@ -204,9 +204,13 @@ def _exceeded(account: AccountLimit, spent: Spent, charge: Charge) -> BudgetExce
         return BudgetExceeded(
             message, detail=f"{price} What is left of a shared budget is not shown.", hint="Ask the data owner."
         )
-    rest = shown_charge(left(account, spent), with_delta=with_delta)
+    has = left(account, spent)
+    rest = shown_charge(has, with_delta=with_delta)
+    cheaper = "Ask at a smaller price (SET noisegate.epsilon)"
+    if charge.epsilon <= has.epsilon:  # delta is what is missing
+        cheaper = "Group only by columns with declared values, which costs no delta"
     return BudgetExceeded(
         message,
         detail=f"{price} You have {rest} left, of {shown_charge(limit, with_delta=with_delta)}.",
-        hint="Ask at a smaller price (SET noisegate.epsilon), or ask the data owner for a grant.",
+        hint=f"{cheaper}, or ask the data owner for a grant.",
     )

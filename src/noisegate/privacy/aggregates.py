@@ -185,8 +185,15 @@ class Aggregator:
 
     def _missing(self, call: Call) -> NoisegateError:
         names = [n.parts[-1] for n in walk(call.args[0]) if isinstance(n, Name)]
-        lacking = [n for n in dict.fromkeys(names) if not self._bounded(n)] or list(dict.fromkeys(names))
-        column = lacking[0] if lacking else call.name
+        lacking = [n for n in dict.fromkeys(names) if not self._bounded(n)]
+        if not lacking:
+            return MissingBounds(
+                f"{call.name} needs bounds on what it adds up",
+                name=call.name,
+                detail="Without bounds, one person could change the answer by any amount.",
+                hint=f"Cut it in the statement, such as {call.name}(least(greatest(..., 0), 100)).",
+            )
+        column = lacking[0]
         return MissingBounds(
             f"{call.name} needs bounds on column {', '.join(lacking)}",
             name=column,
@@ -199,7 +206,8 @@ class Aggregator:
         for source in self._relation.sources:
             if source.table.column(name) is not None:
                 try:
-                    return self._resolver.column(Name((source.ref.alias, name), 0, 0)).bound.finite
+                    value = self._resolver.column(Name((source.ref.alias, name), 0, 0))
+                    return value.bound.finite or value.type not in NUMBERS
                 except NoisegateError:
                     return False
         return False

@@ -104,7 +104,7 @@ class Resolver:
                 "an outer join that keeps public rows without a private partner is not supported",
                 detail="A row that exists only because no person matches belongs to nobody.",
                 name="join",
-                hint="Put the private table on the outer side, or use an inner join.",
+                hint=f"Write {source.ref.table} first: FROM {source.ref.table} LEFT JOIN ... Or use an inner join.",
             )
         unit_name = self._unit_column(source)
         unit = self.column(Name((source.ref.alias, unit_name), 0, 0))

@@ -122,8 +122,17 @@ class Reader:
         self._depth -= 1
         return left
 
+    def _subquery(self) -> NoisegateError:
+        return Unsupported(
+            "a subquery inside a private question is not supported",
+            hint="Join a public table instead. Ask an inner private question first, and write its answer as a constant.",
+            name="select",
+        )
+
     def _infix(self, left: Expr, start: int) -> Expr:
         token = self.peek()
+        if token.is_name("in"):
+            raise self._subquery()
         for word in ("and", "or"):
             if token.is_name(word):
                 items = [left]
@@ -209,11 +218,7 @@ class Reader:
     def _parenthesis(self) -> Expr:
         start = self.next().start
         if self.peek().is_name("select") or self.peek().is_name("with") or self.peek().is_name("values"):
-            raise Unsupported(
-                "a subquery inside a private question is not supported",
-                hint="Ask the inner question first, and write its answer as a constant.",
-                name="select",
-            )
+            raise self._subquery()
         inner = self.expression()
         if self.peek().is_punct(","):
             raise Unsupported("row values are not supported in private questions", name=",")
@@ -244,7 +249,9 @@ class Reader:
             return self._substring()
         if word == "trim" and self.peek(1).is_punct("("):
             return self._trim()
-        if word in ("exists", "row", "operator", "grouping", "overlay", "position", "cast") and (
+        if word == "exists" and self.peek(1).is_punct("("):
+            raise self._subquery()
+        if word in ("row", "operator", "grouping", "overlay", "position", "cast") and (
             self.peek(1).is_punct("(")
         ):
             raise self.unknown(token)
@@ -327,7 +334,7 @@ class Reader:
                 raise Unsupported(
                     "whole rows of a private table are not supported",
                     hint="Name the columns, or use count(*).",
-                    name="*",
+                    name=parts[0],
                 )
             parts.append(self._identifier())
         if self.peek().is_punct("("):
@@ -500,7 +507,10 @@ class Reader:
             inner = self._from_item()
             self.expect(")")
             if self.peek().is_name("as") or self._is_alias(self.peek()):
-                raise Unsupported("a join with an alias of its own is not supported in private questions")
+                raise Unsupported(
+                    "a join with an alias of its own is not supported in private questions",
+                    hint="Leave the alias out, and use the tables' own.",
+                )
             return inner
         return self._table_ref()
 

@@ -14,7 +14,7 @@ from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.query.blocks import Block, closing, find_blocks, split_commas
 from noisegate.query.lexer import Kind, Token, tokenize
 from noisegate.query.reader import Reader
-from noisegate.query.tree import Call, Expr, From, Join, Name, TableRef
+from noisegate.query.tree import Call, Expr, From, Join, Name, TableRef, walk
 
 FRAGMENTS_MAX = 32
 RESERVED_PREFIX = "_ng"
@@ -209,6 +209,7 @@ class _Cutter:
         items = self._select_items()
         ranges = self._key_ranges(items)
         keys = tuple(self._read(*r) for r in ranges)
+        self._check_known(relation, [*keys, *([where] if where is not None else [])])
         self._keys = [self._spellings(r, key, relation) for r, key in zip(ranges, keys, strict=True)]
         own: list[tuple[int, int, str]] = []
         for clause in ("select", "having", "window", "order", "limit", "offset", "fetch"):
@@ -226,8 +227,33 @@ class _Cutter:
         return Fragment(relation, where, keys, texts, tuple(self._calls), calls, grouped, self._describe(texts, calls))
 
     # -- reading --------------------------------------------------------------------------------------------------
+    def _check_known(self, relation: From, exprs: list[Expr]) -> None:
+        """Only tables by their schema, and columns of the block's own tables: said here, where it is still known why."""
+        tables = {t.alias: t for t in tables_of(relation)}
+        for table in tables.values():
+            if not table.schema:
+                raise Unsupported(
+                    f"{table.table} joined with a private table is not supported",
+                    name=table.table,
+                    hint="Aggregate the private table in a subquery of its own, and join the answers.",
+                )
+        columns = {c for t in tables.values() for c in self._columns(t.schema, t.table)}
+        for name in (n for e in exprs for n in walk(e) if isinstance(n, Name)):
+            if len(name.parts) == 2 and name.parts[0] not in tables:
+                raise Unsupported(
+                    "a private question cannot use columns of the query around it",
+                    name=name.parts[-1],
+                    hint="Group the private question by the column instead, and join its answer.",
+                )
+            if name.parts[-1] not in columns:
+                raise Unsupported(
+                    f"column {name.parts[-1]} cannot be used in a private question",
+                    name=name.parts[-1],
+                    detail="System columns say how rows are stored, and whole rows are one person's.",
+                )
+
     def _check_clauses(self) -> None:
-        for clause, what in (("for", "row locks"), ("into", "SELECT INTO")):
+        for clause, what in (("for", "a row lock"), ("into", "SELECT INTO")):
             if clause in self._block.clauses:
                 raise Refused(f"{what} on a private table is not allowed", name=clause, hint="Leave it out.")
 

@@ -55,6 +55,8 @@ _RELAYED = frozenset(
 ) - {"checkpoint"}
 _OWN_TEMP = frozenset("insert update delete merge truncate drop alter analyze comment".split())
 _WRAPPERS = frozenset("declare copy prepare create".split())
+_WRITES = frozenset({"insert", "update", "delete", "merge"})
+_TWO_WORDS = frozenset({"create", "alter", "drop", "prepare", "security", "import", "reassign"})
 _ALTERABLE = frozenset("table view index sequence".split())
 _TEMP = frozenset({"temp", "temporary"})
 SETTINGS = frozenset({"noisegate.epsilon"})
@@ -94,6 +96,9 @@ def judge(one: Sketch, private_names: Set[str]) -> Judgement:
     if word in _QUERIES:
         if not private:
             return Judgement(Verdict.RELAY)
+        changes = _changes(one.tokens)
+        if changes is not None:
+            return Judgement(Verdict.REFUSE, changes)
         return Judgement(Verdict.PRIVATE, None, Wrapper.NONE, one.text, 0)
     if word == "explain":
         return _explain(one, private)
@@ -105,17 +110,32 @@ def judge(one: Sketch, private_names: Set[str]) -> Judgement:
     if word in _WRAPPERS or word in _OWN_TEMP:
         if not _is_own(word, one.tokens):
             return _refuse(first, _spell(one.tokens))
-        if private:
-            return Judgement(
-                Verdict.REFUSE,
-                Unsupported(
-                    f"{word.upper()} around a private question is not supported",
-                    name=word,
-                    hint="Ask the question as a plain SELECT.",
-                ),
-            )
-        return Judgement(Verdict.RELAY)
+        return Judgement(Verdict.REFUSE, _with_people(word, one.tokens)) if private else Judgement(Verdict.RELAY)
     return _refuse(first, _spell(one.tokens))
+
+
+def _with_people(word: str, tokens: Sequence[Token]) -> NoisegateError:
+    """The refusal of a statement that is allowed on the session's own tables but names a private one."""
+    if any(t.kind is Kind.NAME and t.value in ("select", "table", "with") for t in tokens[1:]):
+        return Unsupported(
+            f"{word.upper()} around a private question is not supported",
+            name=word,
+            hint="Ask the question as a plain SELECT.",
+        )
+    return Refused(
+        f"{word.upper()} on a private table is not allowed", name=word, hint="Private tables are for questions: SELECT."
+    )
+
+
+def _changes(tokens: Sequence[Token]) -> NoisegateError | None:
+    """What a query with SELECT INTO, or with a change of data in its WITH list, is told."""
+    for i, token in enumerate(tokens):
+        if token.is_name("into"):
+            return Refused("SELECT INTO with a private question is not allowed", name="into", hint="Leave INTO out.")
+        in_list = i > 1 and tokens[i - 1].is_punct("(") and tokens[i - 2].value in ("as", "materialized")
+        if in_list and token.kind is Kind.NAME and token.value in _WRITES:
+            return Refused("a private question cannot change data in its WITH list", name=token.value)
+    return None
 
 
 def _may_be_private(tokens: Sequence[Token], names: Set[str]) -> bool:
@@ -123,7 +143,7 @@ def _may_be_private(tokens: Sequence[Token], names: Set[str]) -> bool:
 
 
 def _spell(tokens: Sequence[Token]) -> str:
-    words = [t.value for t in tokens[:2] if t.kind is Kind.NAME]
+    words = [t.value for t in tokens[: 2 if tokens[0].value in _TWO_WORDS else 1] if t.kind is Kind.NAME]
     return " ".join(words).upper() or "this statement"
 
 
@@ -207,9 +227,10 @@ def setting_change(one: Sketch) -> tuple[str, str] | None:
 def locate(tokens: Sequence[Token], name: str | None) -> int:
     """1-based position in characters, relative to the first token's text, of the identifier that an error is about;
     of the first token where the text has no such identifier."""
-    if name is not None:
-        for wanted in (name, "*"):  # a column that the text does not name stands behind its star
-            for token in tokens:
-                if token.value.lower() == wanted.lower():
-                    return token.start + 1
+    for token in tokens if name is not None else ():
+        if token.value.lower() == str(name).lower():
+            return token.start + 1
+    for before, token in zip(tokens, tokens[1:] if name is not None else (), strict=False):
+        if token.value == "*" and before.value in ("select", "distinct", "all", ",", "."):
+            return token.start + 1  # a column that the text does not name stands behind its star
     return tokens[0].start + 1 if tokens else 1

@@ -53,6 +53,8 @@ def _compile(expr: Expr, scope: Scope) -> Value:
         case Collate(collation='"C"' | 'pg_catalog."C"'):
             value = compile_expr(expr.arg, scope)
             return Value(f'({value.sql} COLLATE pg_catalog."C")', value.type, collation='pg_catalog."C"')
+        case Collate():
+            raise Unsupported('only COLLATE "C" is supported on private rows', name="collate")
         case Call():
             return _call(expr, scope)
         case _:

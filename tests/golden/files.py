@@ -1,0 +1,91 @@
+"""Golden files: cases under headings, each with the statement and, below a line of dashes, what came of it.
+
+    === why
+    > a statement that prepares the session, if any
+    SELECT ...
+    ---
+    42501 at 15: rows of table users are private
+    DETAIL: ...
+    HINT: ...
+
+`as poor` at the end of a heading, behind a bar, names the analyst who asks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import pq
+
+FOLDER = Path(__file__).parent
+RULE = "---"
+ANSWERED = "answered"
+_HEADING = re.compile(r"^=== (.*)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Case:
+    why: str
+    analyst: str
+    setup: tuple[str, ...]
+    sql: str
+    expected: str
+
+    def text(self, outcome: str) -> str:
+        heading = self.why + (f" | as {self.analyst}" if self.analyst != "alice" else "")
+        setup = "".join(f"> {line}\n" for line in self.setup)
+        return f"=== {heading}\n{setup}{self.sql}\n{RULE}\n{outcome}\n"
+
+
+def cases_of(path: Path) -> list[Case]:
+    pieces = _HEADING.split(path.read_text())
+    assert not pieces[0].strip(), f"{path.name} starts without a heading"
+    return [_case(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True)]
+
+
+def _case(heading: str, body: str) -> Case:
+    why, _, analyst = heading.partition(" | as ")
+    asked, _, expected = body.partition(f"\n{RULE}\n")
+    lines = asked.rstrip("\n").split("\n")
+    setup = [line[2:] for line in lines if line.startswith("> ")]
+    sql = "\n".join(line for line in lines if not line.startswith("> "))
+    return Case(why, analyst or "alice", tuple(setup), sql, expected.strip("\n"))
+
+
+def refusal(connection: psycopg.Connection, case: Case) -> str:
+    """Run the case; its error as text, or ANSWERED."""
+    for statement in case.setup:
+        connection.execute(statement.encode())
+    result = connection.pgconn.exec_(case.sql.encode())
+    if result.status != pq.ExecStatus.FATAL_ERROR:
+        return ANSWERED
+
+    def field(which: pq.DiagnosticField) -> str:
+        return (result.error_field(which) or b"").decode()
+
+    place = field(pq.DiagnosticField.STATEMENT_POSITION)
+    head = field(pq.DiagnosticField.SQLSTATE) + (f" at {place}" if place else "")
+    lines = [f"{head}: {field(pq.DiagnosticField.MESSAGE_PRIMARY)}"]
+    for label, which in (
+        ("DETAIL", pq.DiagnosticField.MESSAGE_DETAIL),
+        ("HINT", pq.DiagnosticField.MESSAGE_HINT),
+    ):
+        if field(which):
+            lines.append(f"{label}: {field(which)}")
+    return "\n".join(lines)
+
+
+def plan(connection: psycopg.Connection, case: Case) -> str:
+    """EXPLAIN of the case."""
+    for statement in case.setup:
+        connection.execute(statement.encode())
+    return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {case.sql}".encode()))
+
+
+def rewrite(path: Path, outcomes: list[str]) -> None:
+    """Write the file anew, with these outcomes."""
+    cases = cases_of(path)
+    path.write_text("\n".join(case.text(outcome) for case, outcome in zip(cases, outcomes, strict=True)))
