@@ -13,6 +13,7 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 
 import psycopg
 
@@ -20,6 +21,7 @@ from events import Planner, engine_settings, engine_sql
 from running import ROOT, SOCKET_PORT, RunningGate, demo_gate, pgbench
 
 now = time.perf_counter
+WARM = 5
 
 # {n} makes a text new without making it another question
 QUESTIONS = {
@@ -50,47 +52,43 @@ def timed(connection: psycopg.Connection, sql: str) -> float:
 
 
 def private(gate: RunningGate, repeats: int, planner: Planner) -> None:
-    print("private statements, ms         cold      seen    engine   added cold   added seen   (targets: 10, 5)")
-    numbers = itertools.count(1000)
-    steps: dict[str, dict[str, list[float]]] = {}
+    print("private statements, ms: median (10th percentile)                         (targets: cold 10, seen 5)")
+    print(f"  {'':16}{'cold':>16}{'seen':>16}{'engine SQL':>16}{'added cold':>16}{'added seen':>16}")
+    steps: dict[str, dict[str, list[float]]] = {"cold": {}, "seen": {}}
     with (
         psycopg.connect(gate.direct(), autocommit=True, prepare_threshold=None) as direct,
         psycopg.connect(gate.dsn("alice"), autocommit=True, prepare_threshold=None) as client,
     ):
         direct.execute(engine_settings().encode())
         for name, question in QUESTIONS.items():
-            plan = asyncio.run(planner.plan(question.format(n=next(numbers))))
-            cold, seen, engine = [], [], []
-            for label in ("warm", "measure"):
-                for _ in range(5 if label == "warm" else repeats):
-                    text = question.format(n=next(numbers))
-                    cold.append(timed(client, text))
-                    gate_cold = gate.laps()
-                    seen.append(timed(client, text))
-                    gate_seen = gate.laps()
-                    engine.append(timed(direct, engine_sql(plan)))
-                    if label == "measure":
-                        _add(steps, "cold", gate_cold)
-                        _add(steps, "seen", gate_seen)
-                if label == "warm":
-                    cold, seen, engine = [], [], []
-            a, b, c = (statistics.median(x) * 1e3 for x in (cold, seen, engine))
-            print(f"  {name:24} {a:9.2f} {b:9.2f} {c:9.2f} {a - c:12.2f} {b - c:12.2f}")
-    print("steps of these, median ms of a statement                  cold      seen")
-    for step in sorted(set(steps["cold"]) | set(steps["seen"]), key=lambda s: -_median(steps["cold"].get(s, []))):
-        print(f"  {step:50} {_median(steps['cold'].get(step, [])):9.3f} {_median(steps['seen'].get(step, [])):9.3f}")
+            plan = asyncio.run(planner.plan(question.format(n=999)))
+            rows = []
+            for i in range(WARM + repeats):
+                text = question.format(n=1000 + i)
+                cold, cold_steps = timed(client, text), gate.laps()
+                seen, seen_steps = timed(client, text), gate.laps()
+                engine = timed(direct, engine_sql(plan))
+                if i >= WARM:
+                    rows.append((cold, seen, engine, cold - engine, seen - engine))
+                    _add(steps["cold"], cold_steps)
+                    _add(steps["seen"], seen_steps)
+            print(f"  {name:16}" + "".join(f"{_figures(column):>16}" for column in zip(*rows, strict=True)))
+    print(f"steps of these, ms of a statement{'cold':>20}{'seen':>16}")
+    for step in sorted(steps["cold"], key=lambda s: -statistics.median(steps["cold"][s])):
+        print(f"  {step:35}" + "".join(f"{_figures(steps[how].get(step, [0.0])):>16}" for how in ("cold", "seen")))
 
 
-def _add(steps: dict[str, dict[str, list[float]]], label: str, laps: list[tuple[str, float]]) -> None:
+def _add(steps: dict[str, list[float]], laps: list[tuple[str, float]]) -> None:
     total: dict[str, float] = defaultdict(float)
     for step, seconds in laps:
         total[step] += seconds
     for step, seconds in total.items():
-        steps.setdefault(label, {}).setdefault(step, []).append(seconds)
+        steps.setdefault(step, []).append(seconds)
 
 
-def _median(seconds: list[float]) -> float:
-    return statistics.median(seconds) * 1e3 if seconds else 0.0
+def _figures(seconds: Sequence[float]) -> str:
+    tenth = sorted(seconds)[len(seconds) // 10]
+    return f"{statistics.median(seconds) * 1e3:.2f} ({tenth * 1e3:.2f})"
 
 
 def main() -> None:

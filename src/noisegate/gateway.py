@@ -187,7 +187,7 @@ class Gateway:
         if frozen is not None:
             raise frozen
         split = await self._pool.read(reading.sql)
-        outputs = tuple([await self._types(f, question) for f in split.fragments])
+        outputs = tuple(await asyncio.gather(*(self._types(f, question) for f in split.fragments)))
         parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
         return self._shapes.put(key, Shape(reading, split, outputs, parts))
 
