@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.gates import RunningGate, policy_from, running_gate
-from support.servers import new_database
 
 from golden.files import ANSWERED, FOLDER, Case, cases_of, plan, refusal, rewrite
 from noisegate.room.embedded import EmbeddedServer
+from support.gates import RunningGate, policy_from, running_gate
+from support.servers import new_database
 
 REFUSALS = sorted((FOLDER / "refusals").glob("*.txt"))
 PLANS = sorted((FOLDER / "plans").glob("*.txt"))

@@ -125,7 +125,7 @@ class Reader:
     def _subquery(self) -> NoisegateError:
         return Unsupported(
             "a subquery inside a private question is not supported",
-            hint="Join a public table instead. Ask an inner private question first, and write its answer as a constant.",
+            hint="Join a public table instead; ask an inner private question first, and write its answer here.",
             name="select",
         )
 

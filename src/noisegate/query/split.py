@@ -228,7 +228,7 @@ class _Cutter:
 
     # -- reading --------------------------------------------------------------------------------------------------
     def _check_known(self, relation: From, exprs: list[Expr]) -> None:
-        """Only tables by their schema, and columns of the block's own tables: said here, where it is still known why."""
+        """Only the block's own tables and their columns: refused here, where the cause is known."""
         tables = {t.alias: t for t in tables_of(relation)}
         for table in tables.values():
             if not table.schema:
