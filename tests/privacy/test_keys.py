@@ -1,4 +1,4 @@
-"""Group keys: equal values show equal bytes, different ones different bytes; domains depend on policy and types only."""
+"""Group keys: equal values show equal bytes, different ones different bytes; domains come from the policy."""
 
 from __future__ import annotations
 

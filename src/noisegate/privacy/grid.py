@@ -12,6 +12,7 @@ from noisegate.query.values import INTS, Value, number
 
 # A unit's clamped total fits int4, and 2^31 units fit int8: the outer sums cannot overflow (docs/privacy.md, integers).
 STEPS_MAX = 2**31 - 1
+FLOAT_MAX = 10**300
 STEPS_FINE = 10**6  # where neither type nor policy gives a grid, the range has about this many steps
 
 
@@ -67,6 +68,8 @@ class Grid:
         """A bound in the value's type. Exact types take the one that is rounded to the grid: 1/3 is no decimal."""
         assert x is not None
         if value.type in ("float4", "float8"):
+            if abs(x) > FLOAT_MAX:
+                raise Unsupported("the bounds of this expression are beyond double precision", hint="Bound it closer.")
             return f"'{float(x)!r}'::pg_catalog.float8"
         return number(steps * self.step)
 

@@ -164,7 +164,8 @@ def price(analyses: Sequence[Analysis], epsilon: Decimal, delta: Decimal) -> tup
 
 
 def _divide_down(x: Decimal, parts: int) -> Decimal:
-    return Context(prec=30, rounding=ROUND_DOWN).divide(x, Decimal(parts))
+    """24 digits, so that the sum over all fragments is exact in the 28 of Decimal's usual arithmetic."""
+    return Context(prec=24, rounding=ROUND_DOWN).divide(x, Decimal(parts))
 
 
 def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:

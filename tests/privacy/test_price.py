@@ -1,0 +1,108 @@
+"""One price per statement: shares are exact, sum to at most the price, and delta goes to groups read from data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from noisegate.errors import BadSetting
+from noisegate.mechanisms.gate import second_road
+from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.threshold import delta_per_group, tail_above
+from noisegate.plan.measure import DeclaredGroups, Selection
+from noisegate.privacy.planner import Analysis, price
+from noisegate.room.embedded import EmbeddedServer
+from support.planner import Planner
+from support.servers import new_database
+
+SCHEMA = """
+CREATE TABLE users (id int PRIMARY KEY, city text NOT NULL, plan text, age int);
+CREATE TABLE events (user_id int, kind text, x int, y numeric(6,2));
+"""
+POLICY = """
+database: prices
+dsn: ${DSN}
+unit: {table: users, key: id}
+tables:
+  users: {unit: id, columns: {city: {domain: [Oslo, Rome]}, plan: , age: {bounds: [0, 100]}}}
+  events: {unit: user_id, columns: {kind: , x: {bounds: [0, 5]}, y: {bounds: [-3, 3]}}}
+price: {epsilon: 1, epsilon_max: 1000000000, delta: 1e-6}
+budgets: {dataset: {epsilon: 1, delta: 1e-3}, analyst: {epsilon: 1, delta: 1e-3}}
+"""
+PARTS = (
+    "SELECT count(*) FROM users",
+    "SELECT count(*), sum(age), avg(age), count(DISTINCT id) FROM users GROUP BY city",
+    "SELECT count(*) FROM users GROUP BY plan",
+    "SELECT sum(x), avg(y), count(x) FILTER (WHERE y > 0), count(*) FROM events GROUP BY kind",
+    "SELECT count(DISTINCT user_id) FROM events GROUP BY kind",
+    "SELECT count(*), count(*) FROM events",
+    "SELECT 1 FROM users GROUP BY city",
+    "SELECT 1 FROM events GROUP BY kind, x",
+)
+EPSILONS = st.decimals("0.000001", 10**9, allow_nan=False, places=None).filter(lambda d: d > 0)
+DELTAS = st.decimals("1e-15", "0.01", allow_nan=False).filter(lambda d: d > 0)
+
+
+@pytest.fixture(scope="module")
+def analyses(data_server: EmbeddedServer) -> Iterator[list[Analysis]]:
+    with Planner(new_database(data_server, SCHEMA), POLICY) as planner:
+        yield [planner.plan(sql).analyses[0] for sql in PARTS]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.integers(0, len(PARTS) - 1), min_size=1, max_size=9), EPSILONS, DELTAS)
+def test_the_parts_cost_no_more_than_the_price(
+    analyses: list[Analysis], chosen: list[int], epsilon: Decimal, delta: Decimal
+) -> None:
+    plan, tables = price([analyses[i] for i in chosen], epsilon, delta)
+    assert len(plan.fragments) == len(tables) == len(chosen)
+    spent = sum((m.epsilon for f in plan.fragments for m in f.measurements), Fraction(0))
+    assert spent == Fraction(epsilon) == Fraction(plan.price.epsilon), "all of the price is used, and no more"
+    selecting = [f for f in plan.fragments if isinstance(f.groups, Selection)]
+    assert sum((f.delta for f in plan.fragments), Decimal(0)) <= plan.price.delta
+    assert plan.price.delta == (delta if selecting else 0)
+    assert sum(Fraction(second_road(f)) for f in plan.fragments) <= Fraction(epsilon), "the noise covers the price"
+    for f in plan.fragments:
+        assert all(m.epsilon > 0 and m.per_group >= 1 and m.groups >= 1 for m in f.measurements)
+        assert sorted(c for m in f.measurements for c in m.columns) == sorted(f.columns)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(EPSILONS.filter(lambda e: e < 100), DELTAS)
+def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
+    analyses: list[Analysis], epsilon: Decimal, delta: Decimal
+) -> None:
+    plan, _ = price([analyses[2], analyses[3]], epsilon, delta)
+    for f in plan.fragments:
+        assert isinstance(f.groups, Selection)
+        m = f.measurements[f.groups.measurement]
+        assert m.per_group == 1
+        distance = f.groups.threshold - f.groups.group_size_min
+        scale = scale_for(m.sensitivity, m.epsilon)
+        assert tail_above(distance, scale) <= delta_per_group(f.groups.delta, m.groups)
+        assert f.groups.delta <= delta / 2
+
+
+def test_equal_totals_are_measured_once_and_a_hidden_count_gets_a_tenth(analyses: list[Analysis]) -> None:
+    plan, _ = price([analyses[5]], Decimal(1), Decimal("1e-6"))
+    (once,) = plan.fragments[0].measurements
+    assert once.epsilon == 1
+    plan, _ = price([analyses[3]], Decimal(1), Decimal("1e-6"))
+    f = plan.fragments[0]
+    assert isinstance(f.groups, Selection)
+    assert f.measurements[f.groups.measurement].epsilon == Fraction(1, 10)
+    plan, _ = price([analyses[4]], Decimal(1), Decimal("1e-6"))
+    f = plan.fragments[0]
+    assert isinstance(f.groups, Selection) and f.measurements[f.groups.measurement].epsilon == 1, "selected on it"
+
+
+def test_groups_read_from_data_need_delta(analyses: list[Analysis]) -> None:
+    with pytest.raises(BadSetting):
+        price([analyses[2]], Decimal(1), Decimal(0))
+    plan, _ = price([analyses[1]], Decimal(1), Decimal(0))
+    assert isinstance(plan.fragments[0].groups, DeclaredGroups) and plan.price.delta == 0
