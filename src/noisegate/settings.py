@@ -69,6 +69,12 @@ class SessionSettings:
         frozen = next((t for t in moving if t.value not in kept), None)
         if frozen is None:
             return None
+        if frozen.kind is Kind.BAD:
+            return Unsupported(
+                "a string with Unicode escapes is not supported in a private question",
+                name=frozen.value,
+                hint="Write the characters themselves.",
+            )
         return Unsupported(
             f"the date literal '{frozen.value}' is not supported in a private question",
             name=frozen.value,
