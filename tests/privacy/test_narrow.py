@@ -72,7 +72,7 @@ _AS_NUMBER = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(WHERE)
 def test_rows_that_pass_are_inside(planner: Planner, drawn: tuple[str, str]) -> None:
     column, where = drawn
