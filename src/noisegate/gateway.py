@@ -29,12 +29,12 @@ from noisegate.planning.pool import PlanningPool
 from noisegate.privacy.explain import explain, show
 from noisegate.privacy.planner import Analysis, price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
-from noisegate.query.split import Fragment, Split
+from noisegate.query.split import Fragment, Split, expressions_of
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
-from noisegate.query.tree import Expr, Join
+from noisegate.query.tree import Expr
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
-from noisegate.room.remainder import rewrite
+from noisegate.room.remainder import Remainder, over_nothing, rewrite
 from noisegate.settings import SessionSettings, check_setting, read_settings, without_parameters
 from noisegate.wire import gate as wire
 
@@ -215,7 +215,17 @@ class Gateway:
             job = AnalyseJob(shape.split.fragments, shape.outputs, constants, settings.reading.time_zone)
             analyses = self._analyses.put(key, await self._pool.analyse(job))
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
+        await self._try_remainder(question, shape.split, plan, tables)
         return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))
+
+    async def _try_remainder(
+        self, question: wire.Question, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable]
+    ) -> None:
+        """Have PostgreSQL read the rewritten statement over empty noisy tables: what it refuses is not charged."""
+        sql = over_nothing(remainder_of(split), plan.fragments, tables)
+        if question.param_types:
+            sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
+        await self._checker.describe(sql)
 
     def _check(self, plan: StatementPlan) -> None:
         """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""
@@ -252,7 +262,7 @@ class Gateway:
     def _release(self, split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
         plans = priced.plan.fragments
         releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
-        return rewrite(split.remainder, split.with_at, split.with_more, plans, priced.tables, releases)
+        return rewrite(remainder_of(split), plans, priced.tables, releases)
 
     def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
         """The charge stands; the audit says how the statement ended."""
@@ -265,8 +275,7 @@ class Gateway:
     async def _explained(self, question: wire.Question, priced: Priced) -> wire.Answer:
         rest, cost = await self._left(question.identity.analyst), priced.plan.price
         left_after = (
-            f"Budget left after it: epsilon {show(rest.epsilon - cost.epsilon)}, "
-            f"delta {show(rest.delta - cost.delta)}"
+            f"Budget left after it: epsilon {show(rest.epsilon - cost.epsilon)}, delta {show(rest.delta - cost.delta)}"
         )
         items = ", ".join(quote_literal(line) for line in (*priced.lines, left_after))
         return wire.Answer(
@@ -300,17 +309,5 @@ class Gateway:
         )
 
 
-def expressions_of(fragment: Fragment) -> list[Expr]:
-    """Every expression of a fragment that the engine will see."""
-    found: list[Expr] = list(fragment.keys)
-    if fragment.where is not None:
-        found.append(fragment.where)
-    for call in fragment.aggregates:
-        found += [*call.args, *([call.filter] if call.filter is not None else [])]
-    pending = [fragment.relation]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Join):
-            found += [node.on] if node.on is not None else []
-            pending += [node.left, node.right]
-    return found
+def remainder_of(split: Split) -> Remainder:
+    return Remainder(split.remainder, split.with_at, split.with_more)

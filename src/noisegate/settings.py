@@ -24,7 +24,11 @@ EPSILON_MIN = Decimal("1e-6")
 SETTINGS_SQL = """
 SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('DateStyle'),
   pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('TimeZone'),
-  pg_catalog.current_setting('array_nulls'), pg_catalog.current_setting('noisegate.epsilon', true),
+  pg_catalog.concat_ws(', ',
+    CASE WHEN pg_catalog.current_setting('array_nulls') <> 'on' THEN 'array_nulls' END,
+    CASE WHEN pg_catalog.current_setting('transform_null_equals') <> 'off' THEN 'transform_null_equals' END,
+    CASE WHEN pg_catalog.current_setting('timezone_abbreviations') <> 'Default' THEN 'timezone_abbreviations' END),
+  pg_catalog.current_setting('noisegate.epsilon', true),
   (SELECT pg_catalog.string_agg(c.relname::pg_catalog.text, E'\\n') FROM pg_catalog.pg_class c
    WHERE c.relnamespace = pg_catalog.pg_my_temp_schema())
 """
@@ -102,13 +106,16 @@ async def read_settings(hidden: Hidden, price: Price) -> SessionSettings:
     rows = await hidden.query(SETTINGS_SQL)
     if len(rows) != 1 or len(rows[0]) != 7:
         raise Internal("the session's settings could not be read")
-    path, dates, intervals, zone, nulls, epsilon, temporary = (
+    path, dates, intervals, zone, changed, epsilon, temporary = (
         None if cell is None else cell.decode("utf-8") for cell in rows[0]
     )
     if path is None or dates is None or intervals is None or zone is None:
         raise Internal("the session's settings could not be read")
-    if nulls != "on":
-        raise BadSetting("array_nulls must be on for private questions", hint="RESET array_nulls")
+    if changed:  # the reading was made without them
+        raise BadSetting(
+            f"private questions are answered under the default of {changed} only",
+            hint=f"RESET {changed.split(', ')[0]}",
+        )
     names = frozenset(temporary.split("\n")) if temporary else frozenset()
     chosen = price.epsilon if not epsilon else parse_epsilon(epsilon, price)
     return SessionSettings(ReadSettings(path, dates, intervals, zone), chosen, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import psycopg
@@ -323,3 +323,44 @@ def test_large_texts_are_refused_and_stall_nobody(pair: Pair, sql: str, sqlstate
             connection.execute(sql.encode())
         assert caught.value.sqlstate == sqlstate
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_work_of_one_row_is_bounded(pair: Pair) -> None:
+    """A join that lets one person's row meet thousands of public rows would make time-outs tell of that person."""
+    before = pair.charges()
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="could meet 1600 public rows"):
+        pair.mine.execute("SELECT count(*) FROM people p, facts a, facts b WHERE p.id = 17")
+    assert pair.charges() == before
+    assert pair.ask("SELECT count(*) FROM people p, facts a WHERE p.id = 17")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("array_nulls", "off"), ("transform_null_equals", "on"), ("timezone_abbreviations", "India")],
+)
+def test_settings_that_change_the_reading_are_refused(pair: Pair, setting: str, value: str) -> None:
+    with pair.gate.connect() as mine:
+        mine.execute(f"SET {setting} = '{value}'")
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=setting):
+            mine.execute("SELECT count(*) FROM people WHERE town = NULL")
+
+
+def test_a_remainder_that_postgresql_refuses_is_not_charged(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever mistake the split makes is found before the charge: here one is put in."""
+    gateway = next(iter(pair.gate.house.gateways.values()))
+    read = gateway._pool.read
+
+    async def broken(sql: str) -> object:
+        split = await read(sql)
+        return replace(split, remainder=split.remainder.replace("SELECT", "SELECT no_such_column,", 1))
+
+    monkeypatch.setattr(gateway._pool, "read", broken)
+    before = pair.charges()
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        pair.mine.execute("SELECT count(*) + 4711 FROM people")
+    assert pair.charges() == before
+
+
+def test_a_key_with_the_c_collation_is_grouped(pair: Pair) -> None:
+    sql = 'SELECT town COLLATE "C", count(*) FROM people WHERE town IS NOT NULL GROUP BY 1 ORDER BY 1'
+    assert pair.ask(sql) == pair.truth(sql)

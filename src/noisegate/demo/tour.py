@@ -39,8 +39,8 @@ PRODUCT: Final = Tour(
             "SELECT count(DISTINCT user_id) AS buyers, round(sum(amount)) AS dollars, round(avg(amount), 2) AS mean\n"
             "FROM events WHERE kind = 'purchase'",
             0,
-            "A person counts with 1,000 dollars at most, as the policy says. What few people spend beyond that is cut, so "
-            "that the noise, which must hide any one person, stays small.",
+            "A person counts with 1,000 dollars at most, as the policy says. What few people spend beyond that is cut, "
+            "so that the noise, which must hide any one person, stays small.",
         ),
         Question(
             "How many buy each month?",
@@ -85,8 +85,8 @@ FLIGHTS: Final = Tour(
             "SELECT origin, count(DISTINCT tailnum) AS aircraft, count(*) AS flights\n"
             "FROM flights GROUP BY origin ORDER BY origin",
             1,
-            "An aircraft counts with 300 flights per airport at most, so the busiest lower the last column: a bias that "
-            "the policy takes for less noise.",
+            "An aircraft counts with 300 flights per airport at most, so the busiest lower the last column: a bias "
+            "that the policy takes for less noise.",
         ),
         Question(
             "How late are they, and how long in the air?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from noisegate.policy.model import Policy
 
@@ -98,6 +98,7 @@ class Snapshot:
     server_version: int = 0
     types: tuple[TypeDefinition, ...] = ()  # each after those that it stands on
     locale: DatabaseLocale = DatabaseLocale()
+    public_rows: Mapping[TableName, int] = field(default_factory=dict)  # of public tables; not part of `version`
     settings: tuple[tuple[str, str], ...] = ()  # what a session of the data server starts with: TimeZone, DateStyle ...
 
     def policy_name(self, table: TableName) -> str | None:

@@ -97,6 +97,7 @@ class Answers(Model):
     show_empty_groups: bool = False
     negative_counts: bool = False
     engine_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    joined_rows_max: PositiveInt = 1000  # public rows that one private row may meet where no unique key says one
 
 
 class Access(Model):

@@ -40,9 +40,9 @@ def canonical(value: Value) -> str:
             return value.sql if value.column else f"pg_catalog.round({value.sql}, {value.scale})"
         case "float4" | "float8":
             return f"({value.sql} + '0'::pg_catalog.{value.type})"
-        case "text":
-            return f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"'
-        case "bpchar":  # equal but for trailing blanks: the cast to text drops them
+        case "text" if value.collation == 'pg_catalog."C"' and value.column is None:
+            return value.sql  # it says so itself
+        case "text" | "bpchar":  # bpchar is equal but for trailing blanks: the cast to text drops them
             return f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"'
         case "bool" | "date" | "time" | "timestamp" | "timestamptz" | "uuid" | "enum":
             return value.sql

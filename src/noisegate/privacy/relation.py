@@ -6,34 +6,21 @@ NULL and is dropped. Each rule stands beside the argument why it keeps that prop
 
 from __future__ import annotations
 
-import datetime as dt
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
-from noisegate.plan.catalog import CatalogColumn, CatalogTable, Snapshot
-from noisegate.policy.model import Bound, Column
+from noisegate.plan.catalog import CatalogTable, Snapshot
+from noisegate.privacy.columns import Source, column_value
 from noisegate.query.constants import Const, Span, quote_name
-from noisegate.query.interval import ANY, Interval, meet
+from noisegate.query.interval import Interval
 from noisegate.query.split import tables_of
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, TableRef, walk
-from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value
+from noisegate.query.values import Value
 
 UNIT_TYPES = frozenset({"int2", "int4", "int8", "uuid", "text"})
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One table of the relation under the alias that the generated SQL gives it."""
-
-    ref: TableRef
-    table: CatalogTable
-    policy: Mapping[str, Column]
-    private: bool
-    sql_alias: str
-    nullable: bool  # on the far side of a LEFT JOIN: its columns may be NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +99,7 @@ class Resolver:
             raise Unsupported("the unit column has a type that cannot name a unit")
         from_sql, inner = self._from_sql(self._tree)
         kept = conjuncts_of(where)
-        single = self._public_rows_determined(kept)
+        single = not self._check_work(self._undetermined(kept))
         unique = any(set(k.columns) <= {unit_name} for k in source.table.keys)
         key = self._snapshot.policy_name((source.table.schema, source.table.name))
         assert key is not None
@@ -206,10 +193,24 @@ class Resolver:
     def _has(self, ref: TableRef, column: str) -> bool:
         return any(s.ref is ref and s.table.column(column) is not None for s in self.sources)
 
-    def _public_rows_determined(self, where: Iterable[Expr]) -> bool:
-        """True iff each private row meets at most one row of every public table.
+    def _check_work(self, repeating: list[Source]) -> list[Source]:
+        """Refuse joins in which one private row could cause work without bound: time and time-outs are seen."""
+        most = self._snapshot.policy.answers.joined_rows_max
+        rows = math.prod(max(self._snapshot.public_rows.get(s.name, most + 1), 1) for s in repeating)
+        if rows > most:
+            raise Unsupported(
+                f"a row of a private table could meet {rows} public rows in this join",
+                name=repeating[-1].ref.table,
+                detail=f"At most {most} are allowed, by the policy's answers.joined_rows_max.",
+                hint=f"Join {repeating[-1].ref.table} on a unique key of it.",
+            )
+        return repeating
 
-        Claim: no private row is repeated. Assumes: `keys` are enforced, re-read in the engine's transaction.
+    def _undetermined(self, where: Iterable[Expr]) -> list[Source]:
+        """The public tables of which a private row may meet more than one row.
+
+        Claim: where there is none, no private row is repeated.
+        Assumes: `keys` are enforced, and re-read in the engine's transaction.
         Because: a table whose key is equated with expressions over tables that are themselves determined contributes at
         most one row. A condition restricts only the tables that it can remove: that of an outer join, its far side.
         Checked by: tests/privacy/test_relation.py.
@@ -226,7 +227,7 @@ class Resolver:
                     determined.add(source.sql_alias)
                     pending.remove(source)
                     progress = True
-        return not pending
+        return pending
 
     def _equalities(self, where: Iterable[Expr]) -> list[tuple[Op, frozenset[str]]]:
         """Equalities, each with the aliases (of the text) of the tables whose rows it restricts."""
@@ -312,65 +313,3 @@ def _merged_columns(node: From) -> frozenset[str]:
     if isinstance(node, TableRef):
         return frozenset()
     return frozenset(node.using) | _merged_columns(node.left) | _merged_columns(node.right)
-
-
-def column_value(source: Source, column: CatalogColumn, narrowed: Interval | None) -> Value:
-    """A plain column as a value. Its `safe` range is the type's, never the policy's."""
-    base = column.type.base
-    if base in ("varchar", "name", "citext"):
-        base = "text" if base == "varchar" else "other"
-    if base == "other" or not column.deterministic:
-        raise Unsupported(f"column {column.name} has a type that is not supported on private rows", name=column.name)
-    declared = source.policy.get(column.name)
-    bound = bounds_of(declared, base)
-    if narrowed is not None:
-        bound = meet(bound, narrowed)
-    scale = 0 if base in INTS else numeric_scale(column) if base == "numeric" else None
-    return Value(
-        f"{source.sql_alias}.{quote_name(column.name)}",
-        base,
-        _safe(column, base),
-        bound,
-        scale,
-        enum_type=column.type.sql if base == "enum" else None,
-        labels=column.type.labels,
-        column=(source.sql_alias, column.name),
-        collation=column.collation,
-    )
-
-
-def _safe(column: CatalogColumn, base: str) -> Interval:
-    if base in INT_RANGES:
-        return INT_RANGES[base]
-    scale = numeric_scale(column)
-    if base == "numeric" and scale is not None:
-        top = Fraction(10 ** (((column.type.typmod - 4) >> 16) & 0xFFFF))
-        return Interval(-top, top)
-    return ANY
-
-
-def numeric_scale(column: CatalogColumn) -> int | None:
-    """Decimals of numeric(p,s), from its typmod; None where unconstrained."""
-    if column.type.typmod < 4:
-        return None
-    scale = (column.type.typmod - 4) & 0x7FF
-    return scale if scale < 1024 else None
-
-
-def bounds_of(declared: Column | None, base: str) -> Interval:
-    """The policy's bounds as numbers: themselves, days or seconds since 2000-01-01."""
-    if declared is None or declared.bounds is None:
-        return ANY
-    if base in NUMBERS or base in ("date", "timestamp", "timestamptz"):
-        return Interval(_as_number(declared.bounds[0], base), _as_number(declared.bounds[1], base))
-    return ANY
-
-
-def _as_number(bound: Bound, base: str) -> Fraction:
-    if isinstance(bound, dt.date):
-        moment = bound if isinstance(bound, dt.datetime) else dt.datetime(bound.year, bound.month, bound.day)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-        seconds = Fraction((moment - dt.datetime(2000, 1, 1)) // dt.timedelta(microseconds=1), 1_000_000)
-        return Fraction(seconds // 86400) if base == "date" else seconds
-    return Fraction(bound)

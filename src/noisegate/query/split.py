@@ -521,3 +521,19 @@ def tables_of(relation: From) -> list[TableRef]:
 
 def sql_of(sql: str, expr: Expr) -> str:
     return sql[expr.start : expr.end]
+
+
+def expressions_of(fragment: Fragment) -> list[Expr]:
+    """Every expression of a fragment that the engine will see."""
+    found: list[Expr] = list(fragment.keys)
+    if fragment.where is not None:
+        found.append(fragment.where)
+    for call in fragment.aggregates:
+        found += [*call.args, *([call.filter] if call.filter is not None else [])]
+    pending = [fragment.relation]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Join):
+            found += [node.on] if node.on is not None else []
+            pending += [node.left, node.right]
+    return found

@@ -7,37 +7,56 @@ so that no session setting changes them; each noisy table is one materialized CT
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from noisegate.plan.measure import FragmentPlan, NoisyColumn, NoisyTable
 from noisegate.plan.trust import Release
 
+Rows = Sequence[tuple[tuple[str | None, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What is left of a statement: `text` reads fragment i's answer from _ng_f<i>; the CTEs go in at character
+    `with_at`, before a WITH list of its own if `with_more`."""
+
+    text: str
+    with_at: int
+    with_more: bool
+
 
 def rewrite(
-    remainder: str,
-    with_at: int,
-    with_more: bool,
-    plans: Sequence[FragmentPlan],
-    tables: Sequence[NoisyTable],
-    releases: Sequence[Release],
+    remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable], releases: Sequence[Release]
 ) -> str:
-    """`remainder` with one CTE per fragment, put in at character `with_at` (before a WITH list, if `with_more`)."""
+    """The statement to run, with one CTE per fragment."""
+    return _with_tables(remainder, plans, tables, [release.rows for release in releases])
+
+
+def over_nothing(remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable]) -> str:
+    """The same statement over empty noisy tables: for PostgreSQL to read before anything is charged."""
+    return _with_tables(remainder, plans, tables, [() for _ in plans])
+
+
+def _with_tables(
+    remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable], rows: Sequence[Rows]
+) -> str:
     ctes = ", ".join(
-        f"_ng_f{i} AS MATERIALIZED ({noisy_select(plan, table, release)})"
-        for i, (plan, table, release) in enumerate(zip(plans, tables, releases, strict=True))
+        f"_ng_f{i} AS MATERIALIZED ({_noisy_select(plan, table, those)})"
+        for i, (plan, table, those) in enumerate(zip(plans, tables, rows, strict=True))
     )
-    text = f" {ctes}," if with_more else f"WITH {ctes} "
-    return remainder[:with_at] + text + remainder[with_at:]
+    start, rest = remainder.text[: remainder.with_at], remainder.text[remainder.with_at :]
+    return f"{start} {ctes},{rest}" if remainder.with_more else f"{start}WITH {ctes} {rest}"
 
 
-def noisy_select(plan: FragmentPlan, table: NoisyTable, release: Release) -> str:
+def _noisy_select(plan: FragmentPlan, table: NoisyTable, rows: Rows) -> str:
     """SELECT of the noisy table: k0.. and a0.. with the types of the original columns."""
     names = [*(k.name for k in plan.keys), *plan.columns]
-    arrays = [_text_array([row[0][i] for row in release.rows]) for i in range(len(plan.keys))]
-    arrays += [_number_array([row[1][i] for row in release.rows]) for i in range(len(plan.columns))]
-    rows = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
+    arrays = [_text_array([row[0][i] for row in rows]) for i in range(len(plan.keys))]
+    arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(plan.columns))]
+    unnested = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
     columns = [f"{_typed(c)} AS k{i}" for i, c in enumerate(table.keys)]
     columns += [f"{_typed(c)} AS a{i}" for i, c in enumerate(table.aggregates)]
-    return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({rows}) AS r({', '.join(names)})"
+    return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({unnested}) AS r({', '.join(names)})"
 
 
 def _typed(column: NoisyColumn) -> str:

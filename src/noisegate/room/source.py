@@ -92,6 +92,7 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
     domains = read_domains(connection, policy, tables)
     locale = connection.execute(LOCALE_SQL).fetchone()
     assert locale is not None
+    sizes = {name: _size(connection, name) for name, key in names.items() if policy.tables[key].public}
     return Snapshot(
         policy=policy,
         tables=tables,
@@ -100,8 +101,16 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
         server_version=connection.info.server_version,
         types=types,
         locale=DatabaseLocale(*locale),
+        public_rows=sizes,
         settings=settings,
     )
+
+
+def _size(connection: psycopg.Connection[Any], name: TableName) -> int:
+    """Rows of a public table, which planning needs to bound the work of a join."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*name))).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _version(policy: Policy, *parts: object) -> str:
