@@ -111,7 +111,7 @@ SELECT count(*) FROM users WHERE NULL
 === a very long list
 SELECT count(*) FROM things WHERE id IN (1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32)
 === escapes | $1 text = a\b
-SELECT count(*) FROM things WHERE note = $1 OR note = E'it\'s' OR note = U&'Gr\00f6\00dfe' OR note = $q$alpha$q$
+SELECT count(*) FROM things WHERE note = $1 OR note = E'it\'s' OR note = 'Größe' OR note = $q$alpha$q$
 === a pattern parameter | $1 text = %a%
 SELECT count(*) FROM things WHERE note LIKE $1
 === a timestamp parameter | $1 timestamptz = 2024-06-01 12:00:00+02 | $2 interval = 30 days
