@@ -13,14 +13,14 @@ import typer
 from noisegate import errors
 from noisegate.cli.main import app
 from noisegate.errors import NoisegateError
-from noisegate.query.split import ANSWERED_AGGREGATES
 from noisegate.query.statements import SETTINGS
 from noisegate.query.total import ROWS
+from noisegate.query.words import ANSWERED_AGGREGATES
 from structure.pages import SQL_PAGE, spelled_names, with_table
 from support.sources import DOCS, PACKAGE, ROOT, written_files
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(PACKAGE.glob("*/README.md"))]
-CITATION = re.compile(r"docs/(?P<page>[\w-]+\.md)(?:, (?P<section>[a-z][a-z -]*[a-z]))?")
+CITATION = re.compile(r"docs/(?P<page>[\w-]+\.md)(?:, (?P<section>[a-z][a-z -]*[a-z])\))?")
 
 
 def relative(path: Path) -> str:
