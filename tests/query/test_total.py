@@ -360,6 +360,30 @@ def check_same_as_postgresql(planner: Planner, engine: psycopg.Connection, expre
     assert row is None, f"{text} is not {value.sql} in row {row}"
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "bp1::text LIKE '_'", "bp1 LIKE '_'", "vc1::bpchar = 'a'::bpchar", "bp1 = 'a'", "bp1::text = 'a '",
+        "length(bp1)",
+        "octet_length(bp1)", "bp1::text || vc1", "vc1::char(3)", "t1::varchar(1)", "n1::int4", "f81::int4", "i41 / 2",
+        "-7 / i42", "i41 % -3", "n1 / 3", "f81 / 3", "round(n1)", "round(f81)", "trunc(n1, 1)", "i41 IN (1, NULL)",
+        "i41 NOT IN (1, NULL)",
+        "t1 LIKE ANY (ARRAY['a%', '_x'])", "t1 NOT LIKE ALL (ARRAY['a%', '_x'])",
+        "n1 > ALL (ARRAY[1, 2.5])",
+        "CASE i41 WHEN 1 THEN 'a' WHEN NULL THEN 'b' END", "nullif(e1, 'ok')", "greatest(e1, 'ok')", "NOT (b1 AND NULL)",
+        "extract(quarter FROM d1)", "date_part('week', ts1)", "date_trunc('quarter', tz1)", "ts1 - ts2", "d1 - d2",
+        "ts1 + '1 month -1 day'::interval", "(d1 + 30)::timestamp", "tz1::date", "ts1 > d1", "tz1 > d1",
+        "money1::numeric(3,1)",
+    ],
+)  # fmt: skip
+def test_examples_say_what_postgresql_says(planner: Planner, engine: psycopg.Connection, expression: str) -> None:
+    for zone in ZONES:
+        engine.execute("SELECT set_config('TimeZone', $1, false)", (zone,))
+        _, value = compiled(planner, expression, "tame")
+        assert value.sql
+        check_same_as_postgresql(planner, engine, expression)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(expression=anything(3))
 def test_whole_expressions_never_raise(planner: Planner, engine: psycopg.Connection, expression: str) -> None:

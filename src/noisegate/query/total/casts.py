@@ -132,12 +132,17 @@ def _digits(a: Value) -> int:
     return len(str(int(a.safe.magnitude))) if a.safe.finite else 101
 
 
-def _to_text(a: Value, type_sql: str) -> Value:
-    if a.type in TEXTS:
-        return a
-    if a.type in NUMBERS - {"float4", "float8"} or a.type in ("bool", "uuid", "enum"):
-        return Value(f"({a.sql})::pg_catalog.text", "text")
-    raise _refuse(type_sql, a)
+def _to_text(target: str) -> Callable[[Value, str], Value]:
+    def rule(a: Value, type_sql: str) -> Value:
+        if a.type == target:
+            return a
+        if a.type in TEXTS:  # blanks at the end count in one, and not in the other
+            return replace(a, sql=f"({a.sql})::pg_catalog.{target}", type=target)
+        if a.type in NUMBERS - {"float4", "float8"} or a.type in ("bool", "uuid", "enum"):
+            return Value(f"({a.sql})::pg_catalog.text", "text")
+        raise _refuse(type_sql, a)
+
+    return rule
 
 
 def _to_bool(a: Value, type_sql: str) -> Value:
@@ -181,8 +186,8 @@ _RULES: dict[str, Callable[[Value, str], Value]] = {
     "numeric": _to_numeric,
     "float4": _to_float("float4"),
     "float8": _to_float("float8"),
-    "text": _to_text,
-    "bpchar": _to_text,
+    "text": _to_text("text"),
+    "bpchar": _to_text("bpchar"),
     "bool": _to_bool,
     "date": _to_date,
     "timestamp": _to_timestamp("timestamp"),
