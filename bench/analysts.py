@@ -39,9 +39,10 @@ def ask(gate: RunningGate, number: int, count: int, start: threading.Barrier) ->
             price = PRICES[(number + i) % len(PRICES)]
             connection.execute(f"SET noisegate.epsilon = {price}".encode())
             began = time.perf_counter()
-            rows = connection.execute(question.format(n=(number * i) % 17).encode()).fetchall()
+            connection.execute(
+                question.format(n=(number * i) % 17).encode()
+            ).fetchall()  # a small price may well show no group
             latencies.append(time.perf_counter() - began)
-            assert rows or selects, question  # a small price may show no group that is read from data
             epsilon += Decimal(price)
             delta += DELTA if selects else 0
     return epsilon, delta, latencies
