@@ -111,7 +111,7 @@ def check(sql: str) -> bool:
     return True
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 4))
 def test_mutated_deparses_leave_no_private_name(seed: int, edits: int) -> None:
     check(mutated(seed, edits))

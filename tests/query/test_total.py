@@ -177,8 +177,10 @@ def test_no_cast_raises(planner: Planner, engine: psycopg.Connection) -> None:
                     continue
                 made[twice.sql] = twice
     assert len(made) > 300
-    for zone in ZONES:
-        assert failures(engine, list(made.values()), zone) == []
+    assert failures(engine, list(made.values())) == []
+    moments = [v for v in made.values() if "ts1" in v.sql or "tz1" in v.sql or "d1" in v.sql]
+    for zone in ZONES[1:]:
+        assert failures(engine, moments, zone) == []
 
 
 # -- whole expressions, as PostgreSQL prints them ----------------------------------------------------------------------
@@ -370,7 +372,8 @@ def check_same_as_postgresql(planner: Planner, engine: psycopg.Connection, expre
         "i41 NOT IN (1, NULL)",
         "t1 LIKE ANY (ARRAY['a%', '_x'])", "t1 NOT LIKE ALL (ARRAY['a%', '_x'])",
         "n1 > ALL (ARRAY[1, 2.5])",
-        "CASE i41 WHEN 1 THEN 'a' WHEN NULL THEN 'b' END", "nullif(e1, 'ok')", "greatest(e1, 'ok')", "NOT (b1 AND NULL)",
+        "CASE i41 WHEN 1 THEN 'a' WHEN NULL THEN 'b' END", "nullif(e1, 'ok')", "greatest(e1, 'ok')",
+        "NOT (b1 AND NULL)",
         "extract(quarter FROM d1)", "date_part('week', ts1)", "date_trunc('quarter', tz1)", "ts1 - ts2", "d1 - d2",
         "ts1 + '1 month -1 day'::interval", "(d1 + 30)::timestamp", "tz1::date", "ts1 > d1", "tz1 > d1",
         "money1::numeric(3,1)",
