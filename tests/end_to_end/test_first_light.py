@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.gates import policy_from, running_gate
-from support.servers import new_database
 
 from noisegate.room.embedded import EmbeddedServer
+from support.gates import policy_from, running_gate
+from support.servers import new_database
 
 SCHEMA = """
 CREATE TABLE people (id int PRIMARY KEY, city text NOT NULL, age int);
