@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from noisegate.engine.interface import Engine
-from noisegate.errors import Internal, NoisegateError, TooManyConnections
+from noisegate.errors import (
+    Internal,
+    MissingBounds,
+    NoisegateError,
+    Refused,
+    TooComplex,
+    TooManyConnections,
+    Unsupported,
+)
 from noisegate.ledger.accounts import AccountLimit, accounts_of, left
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import ASKED, REFUSED, RELAYED, AuditEntry
@@ -29,7 +37,8 @@ from noisegate.planning.pool import PlanningPool
 from noisegate.privacy.explain import explain, show
 from noisegate.privacy.planner import Analysis, price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
-from noisegate.query.split import Fragment, Split, expressions_of
+from noisegate.query.fragment import Fragment, expressions_of
+from noisegate.query.split import Split
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
 from noisegate.query.tree import Expr
 from noisegate.room.checker import Checker
@@ -39,6 +48,7 @@ from noisegate.settings import SessionSettings, check_setting, read_settings, wi
 from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
+ABOUT_THE_TEXT = (Refused, Unsupported, MissingBounds, TooComplex)  # errors that have a place in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +160,7 @@ class Gateway:
         try:
             return await self._answer(question, judgement, one, hidden)
         except NoisegateError as error:
-            if error.position is None:
+            if error.position is None and isinstance(error, ABOUT_THE_TEXT):
                 error.position = locate(one.tokens, error.name)
             raise
 

@@ -13,6 +13,7 @@ import typer
 from noisegate import errors
 from noisegate.cli.main import app
 from noisegate.errors import NoisegateError
+from noisegate.policy.load import load_text
 from noisegate.query.statements import SETTINGS
 from noisegate.query.total import ROWS
 from noisegate.query.words import ANSWERED_AGGREGATES
@@ -102,3 +103,12 @@ def test_paths_of_the_architecture_exist() -> None:
     rows = re.findall(r"^\| (I\d) \| .+ \| (.+) \|$", text, re.MULTILINE)
     assert [number for number, _ in rows] == [f"I{i}" for i in range(1, 7)]
     assert all("tests/" in tests for _, tests in rows)
+
+
+def test_the_policy_of_the_readme_is_one() -> None:
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert example is not None
+    assert len(example[1].splitlines()) == 10, "ten lines were promised"
+    loaded, problems = load_text("shop.yaml", example[1], {"SHOP_DSN": "postgresql:///shop"})
+    assert problems == [] and loaded is not None
+    assert set(loaded.policy.tables) == {"users", "orders", "products"}

@@ -21,7 +21,7 @@ from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.model import Policy
 from noisegate.privacy.planner import Analysis, price
 from noisegate.query.constants import Const, Span, constant_parts, decode_row, evaluation_sql
-from noisegate.query.split import Fragment
+from noisegate.query.fragment import Fragment
 from noisegate.query.tree import Expr, Join
 from noisegate.room.source import load_snapshot
 from support.gates import policy_from

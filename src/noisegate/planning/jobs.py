@@ -11,7 +11,8 @@ from noisegate.plan.catalog import Snapshot
 from noisegate.plan.reading import OutputType
 from noisegate.privacy.planner import Analysis, analyse
 from noisegate.query.constants import Const, Span
-from noisegate.query.split import Fragment, Split, split
+from noisegate.query.fragment import Fragment
+from noisegate.query.split import Split, split
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
 from noisegate.privacy.relation import PrivateRelation, Resolver
 from noisegate.query.constants import Const, Span
-from noisegate.query.split import Fragment
+from noisegate.query.fragment import Fragment
 from noisegate.query.total import compile_expr
 
 SELECTION_SHARE = Fraction(1, 10)  # of a fragment's price, for the unit count that only selects or hides groups

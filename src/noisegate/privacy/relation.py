@@ -14,8 +14,8 @@ from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.plan.catalog import CatalogTable, Snapshot
 from noisegate.privacy.columns import Source, column_value
 from noisegate.query.constants import Const, Span, quote_name
+from noisegate.query.fragment import tables_of
 from noisegate.query.interval import Interval
-from noisegate.query.split import tables_of
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, TableRef, walk
 from noisegate.query.values import Value

@@ -1,4 +1,4 @@
-"""Reads the expressions and FROM clauses of PostgreSQL's deparse (ruleutils.c, not pretty-printed) into trees.
+"""Reads the expressions of PostgreSQL's deparse (ruleutils.c, not pretty-printed) into trees.
 
 The deparse puts every operator in parentheses of its own, types every constant and shows every implicit cast, so the
 grammar needs no precedence: two different operators side by side are refused, as is everything unknown.
@@ -6,10 +6,10 @@ grammar needs no precedence: two different operators side by side are refused, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from noisegate.errors import NoisegateError, TooComplex, Unsupported
+from noisegate.errors import TooComplex, Unsupported
+from noisegate.query.cursor import DEPTH_MAX, Cursor
 from noisegate.query.lexer import Kind, Token
 from noisegate.query.tree import (
     FIELD,
@@ -22,90 +22,23 @@ from noisegate.query.tree import (
     Cast,
     Collate,
     Expr,
-    From,
     IsTest,
-    Join,
     Literal,
     Name,
     Op,
     Param,
-    TableRef,
 )
 
-DEPTH_MAX = 100
-
-_END = Token(Kind.BAD, "", 0, 0)
 _VALUE_KEYWORDS = frozenset(
     "current_date current_time current_timestamp localtime localtimestamp current_user session_user current_role "
     "user current_catalog current_schema".split()
 )
 _TRIMS = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}
 _QUOTED_FUNCTIONS = frozenset({"left", "right"})  # PostgreSQL's own, quoted because their names are keywords
-_MULTIWORD_TYPES = frozenset({"double", "character", "timestamp", "time", "bit", "interval"})
-_TYPE_WORDS = frozenset("precision varying with without time zone year month day hour minute second to".split())
-_ALIAS_STOP = frozenset(
-    "on using join left right full inner cross natural where group having order limit offset window union".split()
-)
 
 
-class Reader:
-    """A cursor over the tokens of one clause."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self._depth = 0
-
-    # -- cursor ---------------------------------------------------------------------------------------------------
-    @property
-    def position(self) -> int:
-        return self._at
-
-    def peek(self, ahead: int = 0) -> Token:
-        at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else _END
-
-    def done(self) -> bool:
-        return self._at >= len(self._tokens)
-
-    def next(self) -> Token:
-        token = self.peek()
-        if token is _END:
-            raise self.unknown(None)
-        self._at += 1
-        return token
-
-    def accept(self, *words: str) -> bool:
-        """Consume the unquoted words if they all stand here."""
-        if all(self.peek(i).is_name(w) for i, w in enumerate(words)):
-            self._at += len(words)
-            return True
-        return False
-
-    def accept_punct(self, mark: str) -> bool:
-        if self.peek().is_punct(mark):
-            self._at += 1
-            return True
-        return False
-
-    def expect(self, mark: str) -> Token:
-        token = self.next()
-        if not token.is_punct(mark):
-            raise self.unknown(token)
-        return token
-
-    def expect_word(self, word: str) -> None:
-        if not self.accept(word):
-            raise self.unknown(self.peek())
-
-    def unknown(self, token: Token | None) -> NoisegateError:
-        """The refusal that ends every dispatch over SQL."""
-        word = token.value if token is not None and token is not _END else ""
-        return Unsupported(
-            f"this part of a private question is not supported: {word}" if word else "the private question ends early",
-            hint="Private questions use columns, constants, comparisons, arithmetic, CASE and the listed functions.",
-            name=word or None,
-        )
+class Reader(Cursor):
+    """Reads expressions."""
 
     # -- expressions ----------------------------------------------------------------------------------------------
     def expression(self) -> Expr:
@@ -121,13 +54,6 @@ class Reader:
         left = self._infix(left, start)
         self._depth -= 1
         return left
-
-    def _subquery(self) -> NoisegateError:
-        return Unsupported(
-            "a subquery inside a private question is not supported",
-            hint="Join a public table instead; ask an inner private question first, and write its answer here.",
-            name="select",
-        )
 
     def _infix(self, left: Expr, start: int) -> Expr:
         token = self.peek()
@@ -171,9 +97,6 @@ class Reader:
         if test.kind is Kind.NAME and test.value in ("null", "true", "false", "unknown"):
             return IsTest(left, test.value, negated, start, self._last_end())
         raise self.unknown(test)
-
-    def _last_end(self) -> int:
-        return self._tokens[self._at - 1].end
 
     def _postfix(self, expr: Expr) -> Expr:
         while True:
@@ -251,9 +174,7 @@ class Reader:
             return self._trim()
         if word == "exists" and self.peek(1).is_punct("("):
             raise self._subquery()
-        if word in ("row", "operator", "grouping", "overlay", "position", "cast") and (
-            self.peek(1).is_punct("(")
-        ):
+        if word in ("row", "operator", "grouping", "overlay", "position", "cast") and (self.peek(1).is_punct("(")):
             raise self.unknown(token)
         return self._column_or_call()
 
@@ -394,167 +315,6 @@ class Reader:
         while not (depth == 0 and self.peek().is_punct(")")):
             token = self.next()
             depth += token.is_punct("(") - token.is_punct(")")
-
-    # -- names and types ------------------------------------------------------------------------------------------
-    def _identifier(self) -> str:
-        token = self.next()
-        if token.kind in (Kind.NAME, Kind.QUOTED):
-            return token.value
-        raise self.unknown(token)
-
-    def _dotted_text(self) -> str:
-        parts = [self._quoted_text()]
-        while self.accept_punct("."):
-            parts.append(self._quoted_text())
-        return ".".join(parts)
-
-    def _quoted_text(self) -> str:
-        token = self.next()
-        if token.kind is Kind.NAME:
-            return token.value
-        if token.kind is Kind.QUOTED:
-            return '"' + token.value.replace('"', '""') + '"'
-        raise self.unknown(token)
-
-    def type_name(self) -> str:
-        """The type as PostgreSQL printed it, e.g. 'numeric(10,2)', 'timestamp without time zone', 'public.mood[]'."""
-        first = self.peek()
-        text = self._dotted_text()
-        if first.kind is Kind.NAME and first.value in _MULTIWORD_TYPES:
-            while True:
-                if self.peek().kind is Kind.NAME and self.peek().value in _TYPE_WORDS:
-                    text += " " + self.next().value
-                elif self.peek().is_punct("(") and self.peek(1).kind is Kind.NUMBER:
-                    text += self._type_modifier()
-                else:
-                    break
-        elif self.peek().is_punct("(") and self.peek(1).kind is Kind.NUMBER:
-            text += self._type_modifier()
-        while self.peek().is_punct("[") and self.peek(1).is_punct("]"):
-            self.next()
-            self.next()
-            text += "[]"
-        return text
-
-    def _type_modifier(self) -> str:
-        self.expect("(")
-        numbers = [self.next().value]
-        while self.accept_punct(","):
-            numbers.append(self.next().value)
-        self.expect(")")
-        return "(" + ",".join(numbers) + ")"
-
-    # -- FROM -----------------------------------------------------------------------------------------------------
-    def from_list(self) -> From:
-        """The whole FROM clause; a comma is a cross join."""
-        left = self._from_item()
-        while self.accept_punct(","):
-            right = self._from_item()
-            left = Join("cross", left, right, None, (), left.start, right.end)
-        if not self.done():
-            raise self.unknown(self.peek())
-        return left
-
-    def _from_item(self) -> From:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise TooComplex("the FROM clause is nested too deeply")
-        left = self._from_operand()
-        while (kind := self._join_kind()) is not None:
-            right = self._from_operand()
-            on: Expr | None = None
-            using: tuple[str, ...] = ()
-            if self.accept("on"):
-                on = self.expression()
-            elif self.accept("using"):
-                using = self._name_list()
-                if self.accept("as"):
-                    raise self.unknown(self.peek())
-            elif kind != "cross":
-                raise self.unknown(self.peek())
-            left = Join(kind, left, right, on, using, left.start, self._last_end())
-        self._depth -= 1
-        return left
-
-    def _join_kind(self) -> str | None:
-        if self.accept("cross", "join"):
-            return "cross"
-        if self.accept("join") or self.accept("inner", "join"):
-            return "inner"
-        for word in ("left", "right", "full"):
-            if self.accept(word, "join") or self.accept(word, "outer", "join"):
-                return word
-        return None
-
-    def _name_list(self) -> tuple[str, ...]:
-        self.expect("(")
-        names = [self._identifier()]
-        while self.accept_punct(","):
-            names.append(self._identifier())
-        self.expect(")")
-        return tuple(names)
-
-    def _from_operand(self) -> From:
-        token = self.peek()
-        if token.is_punct("("):
-            if self.peek(1).is_name("select") or self.peek(1).is_name("with") or self.peek(1).is_name("values"):
-                raise Unsupported(
-                    "a subquery joined with a private table is not supported",
-                    hint="Aggregate the private table in a subquery of its own, and join the answers.",
-                    name="select",
-                )
-            self.next()
-            inner = self._from_item()
-            self.expect(")")
-            if self.peek().is_name("as") or self._is_alias(self.peek()):
-                raise Unsupported(
-                    "a join with an alias of its own is not supported in private questions",
-                    hint="Leave the alias out, and use the tables' own.",
-                )
-            return inner
-        return self._table_ref()
-
-    def _table_ref(self) -> TableRef:
-        start = self.peek().start
-        only = self.accept("only")
-        if self.peek().is_name("lateral") or self.peek().is_name("rows"):
-            raise self.unknown(self.peek())
-        schema, table = "", self._identifier()
-        if self.accept_punct("."):
-            schema, table = table, self._identifier()
-        if self.peek().is_punct("("):
-            raise Unsupported(
-                f"function {table} joined with a private table is not supported",
-                name=table,
-                hint="Join private tables with public tables only.",
-            )
-        if self.peek().is_name("tablesample"):
-            raise Unsupported(
-                "TABLESAMPLE is not supported",
-                name="tablesample",
-                hint="Leave it out: an answer over all rows costs the same.",
-            )
-        alias = table
-        if self.accept("as") or self._is_alias(self.peek()):
-            alias = self._identifier()
-            if self.peek().is_punct("("):
-                raise Unsupported(
-                    "column aliases of a private table are not supported",
-                    name=alias,
-                    hint="Use the table's own column names.",
-                )
-        if self.peek().is_name("tablesample"):
-            raise Unsupported(
-                "TABLESAMPLE is not supported",
-                name="tablesample",
-                hint="Leave it out: an answer over all rows costs the same.",
-            )
-        return TableRef(schema, table, alias, start, self._last_end(), only)
-
-    def _is_alias(self, token: Token) -> bool:
-        return token.kind is Kind.QUOTED or (
-            token.kind is Kind.NAME and token.value not in _ALIAS_STOP and token.value != "tablesample"
-        )
 
 
 def _respan(expr: Expr, start: int, end: int) -> Expr:
