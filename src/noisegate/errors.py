@@ -12,14 +12,20 @@ from typing import ClassVar
 class NoisegateError(Exception):
     """Base of all errors that a client, an operator or an analyst may see.
 
-    `name` is the identifier (or keyword) of the analyst's text that the error is about; the gate turns it into
-    `position`, a 1-based offset in characters of that text.
+    `name` is the identifier (or keyword) of the analyst's text that the error is about, or several, the best first; the
+    gate turns it into `position`, a 1-based offset in characters of that text.
     """
 
     sqlstate: ClassVar[str] = "XX000"
 
     def __init__(
-        self, message: str, *, detail: str = "", hint: str = "", position: int | None = None, name: str | None = None
+        self,
+        message: str,
+        *,
+        detail: str = "",
+        hint: str = "",
+        position: int | None = None,
+        name: str | tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

@@ -40,7 +40,7 @@ class Failure:
     message: str
     detail: str
     hint: str
-    name: str | None
+    name: str | tuple[str, ...] | None
 
 
 Job = ReadJob | AnalyseJob

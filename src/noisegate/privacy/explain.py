@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from textwrap import wrap
 
 from noisegate.mechanisms.scale import scale_for, standard_deviation
 from noisegate.plan.measure import FragmentPlan, Measurement, Selection, StatementPlan
 from noisegate.privacy.aggregates import Answer
 from noisegate.privacy.planner import Analysis
+
+WIDTH = 110  # of the lines that the engine's SQL is cut into, at blanks
 
 
 def explain(plan: StatementPlan, analyses: Sequence[Analysis]) -> list[str]:
@@ -43,8 +46,8 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
         )
     for text, answer in zip(a.fragment.aggregate_texts, a.answers, strict=True):
         lines.append(f"  Expected error of {text}: {expected_error(answer, plan, a)}")
-    lines.append("  Engine SQL: " + plan.sql)
-    return lines
+    lines.append("  Engine SQL:")
+    return lines + wrap(plan.sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
 
 
 def noise_scale(m: Measurement) -> float:

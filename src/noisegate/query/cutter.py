@@ -298,7 +298,7 @@ class Cutter:
         table = next(iter(tables_of(relation))).table
         return Refused(
             f"rows of table {table} are private",
-            name="*" if name is None else name,
+            name="*" if name is None else ("*", name),
             detail="Only aggregates over many people are answered.",
             hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
         )

@@ -60,6 +60,7 @@ _TWO_WORDS = frozenset({"create", "alter", "drop", "prepare", "security", "impor
 _ALTERABLE = frozenset("table view index sequence".split())
 _TEMP = frozenset({"temp", "temporary"})
 SETTINGS = frozenset({"noisegate.epsilon"})
+_BEFORE_STAR = frozenset({"select", "distinct", "all", ",", "."})  # of a list of columns, not of a product
 
 
 def sketch(text: str) -> tuple[Sketch, ...]:
@@ -224,13 +225,14 @@ def setting_change(one: Sketch) -> tuple[str, str] | None:
     return f"noisegate.{tokens[3].value}", value
 
 
-def locate(tokens: Sequence[Token], name: str | None) -> int:
+def locate(tokens: Sequence[Token], name: str | tuple[str, ...] | None) -> int:
     """1-based position in characters, relative to the first token's text, of the identifier that an error is about;
     of the first token where the text has no such identifier."""
-    for token in tokens if name is not None else ():
-        if token.value.lower() == str(name).lower():
-            return token.start + 1
-    for before, token in zip(tokens, tokens[1:] if name is not None else (), strict=False):
-        if token.value == "*" and before.value in ("select", "distinct", "all", ",", "."):
-            return token.start + 1  # a column that the text does not name stands behind its star
+    names = () if name is None else (name,) if isinstance(name, str) else name
+    for wanted in (*names, "*") if names else ():  # a column that the text does not name stands behind its star
+        for before, token in zip((None, *tokens), tokens, strict=False):
+            if token.value == "*" == wanted and before is not None and before.value in _BEFORE_STAR:
+                return token.start + 1
+            if token.value.lower() == wanted.lower() and (wanted != "*" or name == "*"):
+                return token.start + 1
     return tokens[0].start + 1 if tokens else 1
