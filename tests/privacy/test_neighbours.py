@@ -329,10 +329,14 @@ STEPS = {
         "SELECT sum(amount) FROM events", r" WHEN t0\.\"amount\" >= '[^']*'::\S+ THEN \d+", "",
         many(1, amount=float("nan")),
     ),
-    "one row's own value": (
+    "one row's own value, an integer": (
         "SELECT sum(age) FROM users",
-        r"COALESCE\(GREATEST\(LEAST\(\(CASE WHEN .*? END\), 100\), 0\), 0\)", 't0."age"',
-        Data((user(1, age=2**31 - 1), user(2)), ()),
+        r'COALESCE\(GREATEST\(LEAST\(\(CASE WHEN .*? END\), 100\), 0\), 0\)|GREATEST\(LEAST\(t0\."age", 100\), 0\)',
+        't0."age"', Data((user(1, age=2**31 - 1), user(2)), ()),
+    ),
+    "one row's own value": (
+        "SELECT sum(balance) FROM users", r"COALESCE\(GREATEST\(LEAST\(\(CASE WHEN .*? END\), \d+\), -\d+\), 0\)",
+        't0."balance" * 100', Data((user(1, balance="99999.99"), user(2)), ()),
     ),
     "one row counts once": (
         "SELECT count(*) FILTER (WHERE vip) FROM users", r"THEN 1 ELSE 0", "THEN 2 ELSE 0", Data((user(1),), ()),
