@@ -110,7 +110,7 @@ def test_comments_end_where_postgresql_ends_them(server: psycopg.Connection, bod
         return
     assert description is not None
     last = tokens[-1]
-    if last.kind is Kind.NAME and len(tokens) > 2:
+    if last.kind in (Kind.NAME, Kind.QUOTED) and len(tokens) > 2:
         assert description[-1].name == last.value
     else:
         assert description[-1].name == "?column?" and last.kind is not Kind.BAD
