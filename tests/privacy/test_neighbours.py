@@ -369,8 +369,9 @@ STEPS = {
         "SELECT avg(amount) FROM events",
         r"GREATEST\(LEAST\((CASE WHEN .*? END), \d+\), 0\)", r"\1", many(3, amount=900.0),
     ),
-    "the count of a centred mean": (
-        "SELECT avg(amount) FROM events", r"LEAST\(p\.c1, 3\)", "p.c1", many(9, amount=1.0),
+    "the weight of a centred mean": (
+        "SELECT avg(amount) FROM events",
+        r"GREATEST\(LEAST\(CASE WHEN p\.c0::pg_catalog.*? END, 300\), 0\)", "p.c1 * 100", many(9, amount=1.0),
     ),
     "one choice of groups for all totals": (
         "SELECT kind, count(*), sum(amount) FROM events GROUP BY kind",

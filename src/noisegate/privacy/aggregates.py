@@ -7,61 +7,20 @@ turn from small databases and compares the exact totals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from noisegate.errors import MissingBounds, NoisegateError, Unsupported
 from noisegate.plan.catalog import Snapshot
 from noisegate.policy.model import Column
-from noisegate.privacy.grid import Grid, choose_grid
+from noisegate.privacy.grid import STEPS_MAX, Grid, choose_grid
 from noisegate.privacy.narrow import narrowings
 from noisegate.privacy.relation import PrivateRelation, Resolver, condition_sql, conjuncts_of
+from noisegate.privacy.totals import UNITS, Answer, Limits, Total
 from noisegate.query.interval import ANY, Interval, hull, meet, point
 from noisegate.query.total import compile_expr
 from noisegate.query.tree import Call, Cast, Expr, Name, Op, walk
 from noisegate.query.values import NUMBERS, Value, number
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """One measurement, before it has a price.
-
-    row: expressions over a private row, by name, of which `inner` (aggregates per unit and group, where the unit may
-    have several rows) and `outer` (clamped integers over one unit's row p) are made. For one row per unit, `direct`
-    are the integers over the row itself. `identity` is equal for totals that are the same numbers.
-    """
-
-    identity: tuple[str, ...]
-    what: str
-    inner: tuple[str, ...]
-    outer: tuple[str, ...]
-    direct: tuple[str, ...]
-    per_group: int
-    unit_rows: str  # a remark for EXPLAIN on what is clamped
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """rows: the most rows of one unit that count in one group (C); 1 where a unit has one row."""
-
-    rows: int
-    one_row: bool
-
-
-UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit counts once")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An aggregate over totals. `recombine` is SQL for the clean room over raw noisy columns {0}, {1} ... of `totals`;
-    `error` is, for EXPLAIN, the error per output: ('sd', factor) of total 0, or a formula in words."""
-
-    totals: tuple[Total, ...]
-    recombine: str
-    error: tuple[str, Fraction]
-    note: str = ""
-    null_by: Total | None = None  # NULL where this released count is <= 0, if it is measured anyway
 
 
 class Aggregator:
@@ -237,7 +196,9 @@ class Aggregator:
                     return factor * const.number, column
         value = compile_expr(arg, self._resolver.scope) if isinstance(arg, Name) else None
         if value is None or value.column is None:
-            return self._multiple(arg.arg) if isinstance(arg, Cast) else (Fraction(1), None)
+            if isinstance(arg, Cast) and arg.type in ("numeric", "double precision"):  # the value stays the same
+                return self._multiple(arg.arg)
+            return Fraction(1), None
         source = next(s for s in self._relation.sources if s.sql_alias == value.column[0])
         return Fraction(1), source.policy.get(value.column[1]) if source.private else None
 
@@ -261,7 +222,7 @@ class Aggregator:
             f"{sql} in steps of {grid.text}, each unit within [{grid.show(low)}, {grid.show(high)}]",
             (f"pg_catalog.sum({row}) FILTER (WHERE {present})",),
             (f"GREATEST(LEAST(COALESCE({{0}}, 0), {high}), {low})",),
-            (f"(CASE WHEN {present} THEN COALESCE(GREATEST(LEAST({row}, {high}), {low}), 0) ELSE 0 END)",),
+            (f"(CASE WHEN {present} THEN {grid.total_sql(value, value.bound, low, high)} ELSE 0 END)",),
             max(abs(low), abs(high), 1),
             how,
         )
@@ -314,10 +275,11 @@ class Aggregator:
     def _avg_centred(
         self, call: Call, condition: str | None, value: Value, interval: Interval, how: str, sql: str, type_sql: str
     ) -> Answer:
-        """The mean from a sum about a public centre, cut at the unit total, and a count, both scaled to C rows.
+        """The mean from a sum about a public centre, cut at the unit total, and the weight of the values in it.
 
-        Claim: one unit adds at most its total to the sum and C to the count. Because: integer clamps on both. A unit
-        with c > C rows is scaled by C/c in both, before the clamp.
+        Claim: one unit adds at most its total to the sum and C rows to the weight. Because: integer clamps on both. A
+        unit with c > C rows is scaled by C/c in both. Where the total cuts its sum, its weight is cut in proportion: it
+        keeps its own mean and weighs less, so that the cut does not pull the answer (docs/privacy.md, averages).
         """
         cap = self._limits.rows
         _, column = self._multiple(call.args[0])
@@ -339,11 +301,44 @@ class Aggregator:
             max(abs(low), abs(high), 1),
             f"{how}; a unit's rows weigh as at most {cap}",
         )
-        counted = self._rows(present, "count of values")
-        total = f"pg_catalog.round({grid.show_sql(middle)} * {{1}} + {{0}} * {number(grid.step)}, {grid.digits})"
+        counted = self._weights(row, present, low, high)
+        count = f"pg_catalog.trim_scale({{1}} / {self._weight_steps()}::pg_catalog.numeric)"
+        total = f"pg_catalog.round({grid.show_sql(middle)} * {count} + {{0}} * {number(grid.step)}, {grid.digits})"
         lo, hi = grid.down(value.bound.lo), grid.up(value.bound.hi)
-        shown = _mean(total, "{1}", "{1} <= 0", grid, lo, hi, type_sql)
+        shown = _mean(total, count, "{1} <= 0", grid, lo, hi, type_sql)
         return Answer((added, counted), shown, ("mean", grid.step), f"centre {grid.show(middle)}: {how}")
+
+    def _weight_steps(self) -> int:
+        """Steps of a row's weight: hundredths, where C rows of them fit."""
+        return max(1, min(100, STEPS_MAX // self._limits.rows))
+
+    def _weights(self, row: str, present: str | None, low: int, high: int) -> Total:
+        """The rows that a unit's cut sum stands for.
+
+        Claim: one unit adds between 0 and C rows, in steps. Because: GREATEST(LEAST(weight, C rows), 0), on integers.
+        """
+        cap, step = self._limits.rows, self._weight_steps()
+
+        def weight(added: str, rows: str) -> str:
+            scaled = f"{added}::pg_catalog.numeric * LEAST({rows}, {cap})"
+            cut = (
+                f"CASE WHEN {scaled} > {high}::pg_catalog.numeric * {rows} "
+                f"THEN pg_catalog.round({step * high}::pg_catalog.numeric * {rows} / {added}) "
+                f"WHEN {scaled} < {low}::pg_catalog.numeric * {rows} "
+                f"THEN pg_catalog.round({step * low}::pg_catalog.numeric * {rows} / {added}) "
+                f"ELSE LEAST({rows}, {cap}) * {step} END"
+            )
+            return f"GREATEST(LEAST({cut}, {cap * step}), 0)"
+
+        return Total(
+            ("weights", row, present or "", str(low), str(high)),
+            f"weights of the values, in steps of 1/{step} row",
+            (f"pg_catalog.sum({row}) FILTER (WHERE {present})", f"pg_catalog.count(*) FILTER (WHERE {present})"),
+            (weight("{0}", "{1}"),),
+            (f"(CASE WHEN {present} THEN {weight(row, '1')} ELSE 0 END)",),
+            cap * step,
+            "a unit whose sum is cut weighs less",
+        )
 
 
 def _mean(total: str, count: str, none: str, grid: Grid, low: int, high: int, type_sql: str) -> str:
@@ -365,12 +360,3 @@ def _both(a: str | None, b: str | None) -> str | None:
     if a is None or b is None:
         return a or b
     return f"({a} AND {b})"
-
-
-def totals_of(answers: Mapping[int, Answer]) -> list[Total]:
-    """The distinct totals of the answers, in order: aggregates that need the same numbers share them."""
-    found: dict[tuple[str, ...], Total] = {}
-    for answer in answers.values():
-        for total in answer.totals:
-            found.setdefault(total.identity, total)
-    return list(found.values())

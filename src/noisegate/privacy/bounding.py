@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from noisegate.privacy.aggregates import Total
 from noisegate.privacy.keys import Key, hash_chain
 from noisegate.privacy.relation import PrivateRelation, condition_sql
+from noisegate.privacy.totals import Total
 from noisegate.query.total import Scope
 
 

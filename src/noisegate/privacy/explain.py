@@ -12,8 +12,8 @@ from textwrap import wrap
 
 from noisegate.mechanisms.scale import scale_for, standard_deviation
 from noisegate.plan.measure import FragmentPlan, Measurement, Selection, StatementPlan
-from noisegate.privacy.aggregates import Answer
 from noisegate.privacy.planner import Analysis
+from noisegate.privacy.totals import Answer
 
 WIDTH = 110  # of the lines that the engine's SQL is cut into, at blanks
 

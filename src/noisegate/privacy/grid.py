@@ -64,6 +64,18 @@ class Grid:
             f"ELSE ({inside})::pg_catalog.{kind} END)"
         )
 
+    def total_sql(self, value: Value, interval: Interval, low: int, high: int) -> str:
+        """What one row that is not NULL adds where it is its unit's only row: its value in steps, cut to `interval` and
+        then to [low, high]. Where steps are the value itself, one clamp does both.
+
+        Claim: the result is within [low, high]. Because: an integer clamp comes last; for integers its ends are those
+        of `interval`, themselves cut to [low, high]. Checked by: tests/privacy/test_neighbours.py.
+        """
+        if self.step == 1 and value.type in INTS:
+            least, most = (min(max(end, low), high) for end in (self.down(interval.lo), self.up(interval.hi)))
+            return f"GREATEST(LEAST({value.sql}, {most}), {least})"
+        return f"COALESCE(GREATEST(LEAST({self.row_sql(value, interval)}, {high}), {low}), 0)"
+
     def _bound(self, value: Value, x: Fraction | None, steps: int) -> str:
         """A bound in the value's type. Exact types take the one that is rounded to the grid: 1/3 is no decimal."""
         assert x is not None

@@ -27,10 +27,11 @@ from noisegate.plan.measure import (
     StatementPlan,
 )
 from noisegate.plan.reading import OutputType
-from noisegate.privacy.aggregates import UNITS, Aggregator, Answer, Limits, Total, totals_of
+from noisegate.privacy.aggregates import Aggregator
 from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
 from noisegate.privacy.relation import PrivateRelation, Resolver
+from noisegate.privacy.totals import UNITS, Answer, Limits, Total, totals_of
 from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
 from noisegate.query.total import compile_expr
