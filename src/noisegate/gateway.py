@@ -144,8 +144,7 @@ class Gateway:
 
     def relayed(self, identity: wire.Identity, text: str, outcome: str, seconds: float) -> None:
         event = RELAYED if outcome == "ok" else REFUSED
-        entry = self._entry(event, identity, text)
-        self._ledger.relayed(replace(entry, outcome=outcome, seconds=seconds))
+        self._ledger.relayed(self._entry(event, identity, text, outcome, seconds))
 
     def finished(self, question: wire.Question, answer: wire.Answer | None, outcome: str, seconds: float) -> None:
         token = answer.token if answer is not None else None
@@ -308,7 +307,9 @@ class Gateway:
         account = self._accounts(analyst)[0]
         return left(account, await self._ledger.balance(account.name))
 
-    def _entry(self, event: str, identity: wire.Identity, text: str) -> AuditEntry:
+    def _entry(
+        self, event: str, identity: wire.Identity, text: str, outcome: str = "", seconds: float | None = None
+    ) -> AuditEntry:
         return AuditEntry(
             event,
             analyst=identity.analyst,
@@ -316,6 +317,8 @@ class Gateway:
             application_name=identity.application_name,
             database=identity.database,
             sql=text,
+            outcome=outcome,
+            seconds=seconds,
         )
 
 

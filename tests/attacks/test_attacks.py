@@ -277,7 +277,7 @@ def test_a_string_that_goes_on_by_its_own_rules_hides_no_table(pair: Pair) -> No
 )
 def test_a_date_that_moves_is_never_kept(pair: Pair, literal: str) -> None:
     """PostgreSQL puts the day of reading into its reading, which is kept."""
-    with pytest.raises(psycopg.errors.FeatureNotSupported, match="the date literal|Unicode escapes"):
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match=r"the date literal|Unicode escapes"):
         pair.ask(f"SELECT count(*) FROM people WHERE born > {literal}")
     assert pair.ask("SELECT count(*) FROM people WHERE town = 't'\n'2'") == pair.truth(
         "SELECT count(*) FROM people WHERE town = 't2'"
