@@ -31,6 +31,7 @@ BUFFER_RECORDS = 20_000
 BUFFER_BYTES = 64 * 2**20
 COMMIT_RECORDS = 2_000  # in one transaction, so that a charge never waits long for records
 COMMIT_CHARGES = 200
+PAUSE_S = 0.002  # of whoever adds to a buffer that is half full
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class AsyncLedger:
         self.relayed(asked.ended(receipt.id, outcome, seconds))
 
     def relayed(self, entry: AuditEntry) -> None:
-        """Buffer a record of something that cost nothing. Never blocks.
+        """Buffer a record of something that cost nothing. Waits PAUSE_S, no longer, where half the buffer is full.
 
         Raises LedgerFailed, and keeps nothing, where the buffer is full: the caller must then end what it would have
         let pass. Ask `check` beforehand.
@@ -113,17 +114,21 @@ class AsyncLedger:
             first = waiting.due is None
             if first:
                 waiting.due = time.monotonic() + self._flush_every_s
-            if first or self._half_full():
+            pressed = self._half_full()
+            if first or pressed:
                 self._changed.notify()
+            catching_up = pressed and self._failure is None
+        if catching_up:
+            time.sleep(PAUSE_S)  # the thread writes dozens of records meanwhile: the loop cannot outrun it
 
     def check(self) -> None:
         """Raises LedgerFailed when a statement that costs nothing may not be relayed now, because its record might be
-        lost: the records before it could not be written, or half the buffer is full."""
+        lost: the records before it could not be written, or nine tenths of the buffer are full."""
         with self._changed:
             self._open()
             if self._failure is not None:
                 raise LedgerFailed(self._failure.message, detail=self._failure.detail)
-            if self._half_full():
+            if self._full(0.9):
                 raise LedgerFailed("the audit log is too far behind")
 
     async def flush(self) -> None:
@@ -160,8 +165,11 @@ class AsyncLedger:
             raise LedgerFailed(f"{len(self._waiting.entries)} records of the audit log could not be written")
 
     def _half_full(self) -> bool:
+        return self._full(0.5)
+
+    def _full(self, share: float) -> bool:
         waiting = self._waiting
-        return 2 * len(waiting.entries) > self._buffer_records or 2 * waiting.bytes > self._buffer_bytes
+        return len(waiting.entries) > share * self._buffer_records or waiting.bytes > share * self._buffer_bytes
 
     def _open(self) -> None:
         if self._waiting.stop:
