@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
 from noisegate.room.source import load_snapshot
 from noisegate.wire.server import Server, ServerConfig, serve
+
+
+SWITCH_SECONDS = 0.0005  # the event loop shares the interpreter with the ledger's thread: wait less for it
 
 
 class House:
@@ -50,6 +54,7 @@ class House:
         await self._stack.aclose()
 
     async def _open(self) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
