@@ -234,7 +234,7 @@ class Gateway:
         sql = over_nothing(remainder_of(split), plan.fragments, tables)
         if question.param_types:
             sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
-        await self._checker.describe(sql)
+        await self._checker.accepts(sql)
 
     def _check(self, plan: StatementPlan) -> None:
         """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""

@@ -354,10 +354,11 @@ def test_a_remainder_that_postgresql_refuses_is_not_charged(pair: Pair, monkeypa
         split = await read(sql)
         return replace(split, remainder=split.remainder.replace("SELECT", "SELECT no_such_column,", 1))
 
-    monkeypatch.setattr(gateway._pool, "read", broken)
     before = pair.charges()
-    with pytest.raises(psycopg.errors.FeatureNotSupported):
-        pair.mine.execute("SELECT count(*) + 4711 FROM people")
+    with monkeypatch.context() as broken_reader:
+        broken_reader.setattr(gateway._pool, "read", broken)
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            pair.mine.execute("SELECT count(*) + 4711 FROM people")
     assert pair.charges() == before
 
 

@@ -23,7 +23,6 @@ from noisegate.room.cluster import CleanRoom
 from noisegate.room.source import load_snapshot
 from noisegate.wire.server import Server, ServerConfig, serve
 
-
 SWITCH_SECONDS = 0.0005  # the event loop shares the interpreter with the ledger's thread: wait less for it
 
 

@@ -99,6 +99,18 @@ class Checker:
 
         return await self._answer(ask)
 
+    async def accepts(self, sql: str) -> None:
+        """Have PostgreSQL read a query without parameters, all names in it qualified; nothing is run.
+
+        Raises Unsupported where it refuses the query, Unavailable.
+        """
+
+        async def ask(connection: asyncpg.Connection) -> None:
+            await connection.execute(_CANONICAL)
+            await connection.prepare(sql)
+
+        await self._answer(ask)
+
     async def type_names(self, oids: tuple[int, ...]) -> dict[int, str]:
         """The qualified names of types of the clean room, as SQL writes them. Raises Unavailable."""
 
