@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from noisegate.planning.jobs import ReadJob, read_job
 from noisegate.privacy.narrow import narrowings
 from noisegate.privacy.relation import Resolver, conjuncts_of
+from noisegate.query.fragment import expressions_of
 from noisegate.query.interval import ANY
 from noisegate.room.embedded import EmbeddedServer
 from support.extremes import TAME, WILD, create_sql, fill, policy_text
-from support.planner import Planner, expressions
+from support.planner import Planner
 from support.servers import new_database
 
 OPERATORS = st.sampled_from(["=", "<", "<=", ">", ">=", "<>"])
@@ -79,7 +80,7 @@ def test_rows_that_pass_are_inside(planner: Planner, drawn: tuple[str, str]) -> 
     try:
         text = planner.deparse(f"SELECT count(*) FROM wild WHERE {where}")
         (fragment,) = read_job(ReadJob(text), planner.snapshot).fragments
-        constants = planner.constants(text, expressions(fragment))
+        constants = planner.constants(text, expressions_of(fragment))
     except psycopg.DataError:
         return  # a constant that its type does not hold
     resolver = Resolver(fragment.relation, planner.snapshot, constants)

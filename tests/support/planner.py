@@ -21,8 +21,8 @@ from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.model import Policy
 from noisegate.privacy.planner import Analysis, price
 from noisegate.query.constants import Const, Span, constant_parts, decode_row, evaluation_sql
-from noisegate.query.fragment import Fragment
-from noisegate.query.tree import Expr, Join
+from noisegate.query.fragment import expressions_of
+from noisegate.query.tree import Expr
 from noisegate.room.source import load_snapshot
 from support.gates import policy_from
 
@@ -79,7 +79,7 @@ class Planner:
         text = sql if deparsed else self.deparse(sql)
         fragments = read_job(ReadJob(text), self.snapshot).fragments
         outputs = tuple(self.describe(f.describe_sql) for f in fragments)
-        constants = self.constants(text, [e for f in fragments for e in expressions(f)])
+        constants = self.constants(text, [e for f in fragments for e in expressions_of(f)])
         analyses = analyse_job(AnalyseJob(fragments, outputs, constants, time_zone), self.snapshot)
         plan, tables = price(analyses, Decimal(epsilon), Decimal(delta))
         return Planned(plan, tables, analyses)
@@ -103,20 +103,6 @@ class Planner:
             self.connection.execute(f"CREATE TEMP VIEW _ng_v{'(' + names + ')' if names else ''} AS {sql}\n")
             self.connection.execute("SET LOCAL search_path = ''")
             yield
-
-
-def expressions(fragment: Fragment) -> list[Expr]:
-    """Every expression of a fragment that the engine will see."""
-    found: list[Expr] = [*fragment.keys, *([fragment.where] if fragment.where is not None else [])]
-    for call in fragment.aggregates:
-        found += [*call.args, *([call.filter] if call.filter is not None else [])]
-    pending = [fragment.relation]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Join):
-            found += [node.on] if node.on is not None else []
-            pending += [node.left, node.right]
-    return found
 
 
 def like_the_engine(connection: psycopg.Connection, settings: Sequence[tuple[str, str]] = ()) -> None:

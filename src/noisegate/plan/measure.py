@@ -7,7 +7,6 @@ Units: totals, `per_group` and `sensitivity` are integers (counts, or multiples 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -114,10 +113,6 @@ class StatementPlan:
     @property
     def digests(self) -> tuple[str, ...]:
         return tuple(f.digest for f in self.fragments)
-
-
-def total_epsilon(fragments: Sequence[FragmentPlan]) -> Fraction:
-    return sum((f.epsilon for f in fragments), Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)

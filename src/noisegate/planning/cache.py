@@ -28,9 +28,3 @@ class Cache(Generic[V]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
         return value
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)

@@ -53,13 +53,11 @@ class Analysis:
     bounds: Bounds
     declared: tuple[tuple[str | None, ...], ...] | None
     group_size_min: int
-    rows_max: int
     hide: bool
     outputs: tuple[OutputType, ...]
     tables: tuple[tuple[str, str, str], ...]
     settings: tuple[tuple[str, str], ...]
     explain: tuple[str, ...]
-    negative_counts: bool
 
     @property
     def selects(self) -> bool:
@@ -108,13 +106,11 @@ def analyse(
         bounds,
         declared,
         limits.group_size_min,
-        rows_max,
         hide,
         tuple(outputs),
         _tables(relation),
         (("TimeZone", time_zone),),
         _describe(relation, bounds, keys, declared, rows_max, snapshot),
-        snapshot.policy.answers.negative_counts,
     )
 
 

@@ -23,10 +23,6 @@ class Cursor:
         self._depth = 0
 
     # -- cursor ---------------------------------------------------------------------------------------------------
-    @property
-    def position(self) -> int:
-        return self._at
-
     def peek(self, ahead: int = 0) -> Token:
         at = self._at + ahead
         return self._tokens[at] if at < len(self._tokens) else END

@@ -45,7 +45,6 @@ class Judgement:
     refusal: NoisegateError | None = None
     wrapper: Wrapper = Wrapper.NONE
     query: str = ""  # of a private statement: the query inside the wrapper
-    query_offset: int = 0  # in characters of the statement's text
 
 
 _QUERIES = frozenset({"select", "values", "table", "with"})
@@ -100,7 +99,7 @@ def judge(one: Sketch, private_names: Set[str]) -> Judgement:
         changes = _changes(one.tokens)
         if changes is not None:
             return Judgement(Verdict.REFUSE, changes)
-        return Judgement(Verdict.PRIVATE, None, Wrapper.NONE, one.text, 0)
+        return Judgement(Verdict.PRIVATE, None, Wrapper.NONE, one.text)
     if word == "explain":
         return _explain(one, private)
     if word == "set":
@@ -211,7 +210,7 @@ def _explain(one: Sketch, private: bool) -> Judgement:
             ),
         )
     start = tokens[at].start - one.offset
-    return Judgement(Verdict.PRIVATE, None, Wrapper.EXPLAIN, one.text[start:], start)
+    return Judgement(Verdict.PRIVATE, None, Wrapper.EXPLAIN, one.text[start:])
 
 
 def setting_change(one: Sketch) -> tuple[str, str] | None:

@@ -12,7 +12,6 @@ from noisegate.query.total.table import function, wrong_types
 from noisegate.query.values import TIMES, Value
 
 # Fields of extract and date_part: range (ANY: grows with the value), decimals, the types that have the field.
-_CLOCK = ("timestamp", "timestamptz", "time", "interval")
 _CALENDAR = ("date", "timestamp", "timestamptz")
 FIELDS: dict[str, tuple[Interval, int, tuple[str, ...]]] = {
     "millennium": (ANY, 0, (*_CALENDAR, "interval")), "century": (ANY, 0, (*_CALENDAR, "interval")),
