@@ -1,6 +1,7 @@
 """Syntax trees of the parts of PostgreSQL's deparse that a fragment is made of. Spans are characters of the deparse.
 
-Only what the rules of privacy/ may admit has a node; anything else is refused by the reader.
+Only what the rules of privacy/ may admit has a node; anything else is refused by the reader. A subquery's expressions
+have a scope of names of their own, so `walk` does not go into it.
 """
 
 from __future__ import annotations
@@ -47,9 +48,27 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True)
+class SortKey:
+    """One key of an ORDER BY; `nulls_first` is None where PostgreSQL's default holds."""
+
+    expr: Expr
+    descending: bool = False
+    nulls_first: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """OVER (...). `frame`: the words of an explicit frame, '' for the default; offsets in it are constants."""
+
+    partition: tuple[Expr, ...]
+    order: tuple[SortKey, ...]
+    frame: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A function or aggregate call; `name` is lower case. Special syntax (EXTRACT, COALESCE, AT TIME ZONE ...) is a
-    call of the function's name."""
+    call of the function's name. `order`: ORDER BY inside an aggregate; `within`: WITHIN GROUP (ORDER BY ...)."""
 
     name: str
     args: tuple[Expr, ...]
@@ -58,7 +77,10 @@ class Call:
     star: bool = False
     distinct: bool = False
     filter: Expr | None = None
-    extras: str = ""  # 'OVER', 'ORDER BY', 'WITHIN GROUP', 'VARIADIC': what no rule admits yet
+    extras: str = ""  # 'VARIADIC' and the like: what no rule admits
+    order: tuple[SortKey, ...] = ()
+    within: tuple[SortKey, ...] = ()
+    over: WindowSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +138,130 @@ class Collate:
     end: int
 
 
-Expr = Literal | Param | Name | Cast | Call | Op | IsTest | AnyOf | Array | Case | Collate
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row value (a, b, ...)."""
+
+    items: tuple[Expr, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscript:
+    """`arg[index]`."""
+
+    arg: Expr
+    index: Expr
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """A subquery in an expression that reads people's rows or the query around it. kind: 'scalar', 'exists', 'in'
+    (`arg IN (query)`), 'any', 'all' (`arg op ANY (query)`), 'array'."""
+
+    kind: str
+    query: Query
+    start: int
+    end: int
+    arg: Expr | None = None
+    op: str = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A closed subquery over released answers and public tables, which the clean room evaluates: item `index` of
+    Split.givens. kind as of Subquery."""
+
+    kind: str
+    index: int
+    start: int
+    end: int
+    arg: Expr | None = None
+    op: str = "="
+
+
+Expr = (
+    Literal
+    | Param
+    | Name
+    | Cast
+    | Call
+    | Op
+    | IsTest
+    | AnyOf
+    | Array
+    | Case
+    | Collate
+    | Row
+    | Subscript
+    | Subquery
+    | Given
+)
+
+
+# -- queries ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One output column and its name, as PostgreSQL names it."""
+
+    expr: Expr
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One SELECT. `sets`: GROUPING SETS as indexes into `group`, None for a plain GROUP BY; `distinct_on` is empty for
+    a plain DISTINCT. `grouped`: it has GROUP BY, HAVING or an aggregate."""
+
+    items: tuple[Item, ...]
+    source: From | None
+    where: Expr | None
+    group: tuple[Expr, ...]
+    having: Expr | None
+    grouped: bool
+    start: int
+    end: int
+    sets: tuple[tuple[int, ...], ...] | None = None
+    distinct: bool = False
+    distinct_on: tuple[Expr, ...] = ()
+    order: tuple[SortKey, ...] = ()
+    limit: Expr | None = None
+    offset: Expr | None = None
+    with_ties: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetOp:
+    """op: 'union', 'intersect', 'except'."""
+
+    op: str
+    all: bool
+    left: Query
+    right: Query
+    start: int
+    end: int
+    order: tuple[SortKey, ...] = ()
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    rows: tuple[tuple[Expr, ...], ...]
+    start: int
+    end: int
+
+
+Query = Select | SetOp | Values  # names of WITH queries are resolved: they stand as SubqueryRef
 
 
 @dataclass(frozen=True, slots=True)
 class TableRef:
-    """`schema.table alias` in FROM."""
+    """`schema.table alias` in FROM. `columns`: new names of its first columns. A CTE that is not resolved has no
+    schema."""
 
     schema: str
     table: str
@@ -129,6 +269,42 @@ class TableRef:
     start: int
     end: int
     only: bool = False
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubqueryRef:
+    """`[LATERAL] (query) alias(columns)`, or a CTE by name."""
+
+    query: Query
+    alias: str
+    start: int
+    end: int
+    columns: tuple[str, ...] = ()
+    lateral: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GivenRef:
+    """A closed subquery, VALUES or function of constants in FROM: item `index` of Split.givens, under `alias`."""
+
+    index: int
+    alias: str
+    columns: tuple[str, ...]  # all of its columns
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """A function over columns in FROM, e.g. LATERAL unnest(t.tags) or generate_series(t.a, t.b)."""
+
+    call: Call
+    alias: str
+    start: int
+    end: int
+    columns: tuple[str, ...] = ()
+    ordinality: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +320,7 @@ class Join:
     end: int
 
 
-From = TableRef | Join
+From = TableRef | SubqueryRef | GivenRef | FunctionRef | Join
 
 
 def walk(expr: Expr) -> list[Expr]:
@@ -162,16 +338,27 @@ def children(node: Expr) -> list[Expr]:
     match node:
         case Literal() | Param() | Name():
             return []
+        case Subquery() | Given():
+            return [node.arg] if node.arg is not None else []
         case Cast() | Collate() | IsTest():
             return [node.arg]
+        case Subscript():
+            return [node.arg, node.index]
         case Call():
-            return [*node.args, *([node.filter] if node.filter is not None else [])]
+            return [*node.args, *([node.filter] if node.filter is not None else []), *_ordering(node)]
         case Op():
             return list(node.args)
         case AnyOf():
             return [node.arg, node.array]
-        case Array():
+        case Array() | Row():
             return list(node.items)
         case Case():
             parts = [e for pair in node.whens for e in pair]
             return [*([node.operand] if node.operand else []), *parts, *([node.default] if node.default else [])]
+
+
+def _ordering(node: Call) -> list[Expr]:
+    found = [k.expr for k in (*node.order, *node.within)]
+    if node.over is not None:
+        found += [*node.over.partition, *(k.expr for k in node.over.order)]
+    return found
