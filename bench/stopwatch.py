@@ -24,7 +24,7 @@ class Stopwatch:
     def around(self, gateway: Gateway) -> None:
         """Wrap every collaborator of `gateway`. For its process only."""
         rooms = {
-            gateway._checker: {"read": "read", "describe": "describe"},
+            gateway._checker: {"read": "read", "describe": "describe", "accepts": "accepts"},
             gateway._pool: {"read": "split", "analyse": "analyse"},
             gateway._ledger: {"charge": "charge", "balance": "balance"},
             gateway: {"answer": "gateway, all"},

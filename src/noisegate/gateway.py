@@ -26,7 +26,7 @@ from noisegate.errors import (
 from noisegate.ledger.accounts import AccountLimit, accounts_of, left
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import ASKED, REFUSED, RELAYED, AuditEntry
-from noisegate.mechanisms.gate import release, second_road
+from noisegate.mechanisms.gate import draws, release, second_road
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType, Reading
@@ -48,6 +48,7 @@ from noisegate.settings import SessionSettings, check_setting, read_settings, wi
 from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
+DRAWS_ON_LOOP_MAX = 40  # about a millisecond; more are drawn on a thread
 ABOUT_THE_TEXT = (Refused, Unsupported, MissingBounds, TooComplex)  # errors that have a place in it
 
 
@@ -260,7 +261,7 @@ class Gateway:
             rest = asyncio.create_task(self._notice(identity, plan.price))  # while the engine works
             try:
                 totals = [await snapshot.run(f) for f in plan.fragments]
-                sql = await asyncio.to_thread(self._release, shape.split, priced, totals, receipt)
+                sql = await self._release(shape.split, priced, totals, receipt)
                 notice = await rest
             except BaseException as error:
                 rest.cancel()
@@ -268,10 +269,11 @@ class Gateway:
                 raise
         return wire.Answer(sql, (notice,), token=Token(receipt, asked))
 
-    def _release(self, split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
+    async def _release(self, split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
         plans = priced.plan.fragments
-        releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
-        return rewrite(remainder_of(split), plans, priced.tables, releases)
+        if sum(map(draws, totals, plans)) <= DRAWS_ON_LOOP_MAX:
+            return _released(split, priced, totals, receipt)
+        return await asyncio.to_thread(_released, split, priced, totals, receipt)
 
     def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
         """The charge stands; the audit says how the statement ended."""
@@ -320,6 +322,13 @@ class Gateway:
             outcome=outcome,
             seconds=seconds,
         )
+
+
+def _released(split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
+    """The statement to run: the remainder over the releases."""
+    plans = priced.plan.fragments
+    releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
+    return rewrite(remainder_of(split), plans, priced.tables, releases)
 
 
 def remainder_of(split: Split) -> Remainder:

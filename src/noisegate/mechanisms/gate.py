@@ -44,6 +44,12 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
     return Release(digest, tuple(rows))
 
 
+def draws(confidential: Confidential, plan: FragmentPlan) -> int:
+    """How many numbers a release of these totals draws, at most: what it takes."""
+    rows = len(confidential.rows) if isinstance(plan.groups, Selection) else len(plan.groups.rows)
+    return rows * len(plan.columns)
+
+
 def second_road(plan: FragmentPlan) -> Fraction:
     """The epsilon that the plan's noise costs, recomputed from sensitivities by OpenDP's own map.
 
@@ -143,11 +149,14 @@ def _order(key: Key) -> tuple[tuple[bool, str], ...]:
 
 
 def _measure(rows: Sequence[Totals], plan: FragmentPlan) -> list[Totals]:
-    """One independent draw for every row and column: one call of the sampler per measurement."""
+    """One independent draw for every row and column: one call of the sampler per scale, for the draws of measurements
+    that share one are independent all the same."""
     noisy = [[0] * len(plan.columns) for _ in rows]
+    by_scale: dict[float, list[int]] = {}
     for m in plan.measurements:
-        positions = [plan.columns.index(column) for column in m.columns]
-        drawn = iter(add_noise([row[p] for row in rows for p in positions], _scale(m)))
+        by_scale.setdefault(_scale(m), []).extend(plan.columns.index(column) for column in m.columns)
+    for scale, positions in by_scale.items():
+        drawn = iter(add_noise([row[p] for row in rows for p in positions], scale))
         for row in noisy:
             for p in positions:
                 row[p] = next(drawn)
