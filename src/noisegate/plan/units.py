@@ -65,7 +65,7 @@ def unit_path_of(snapshot: Snapshot, name: TableName) -> UnitPath:
 
 
 def determinants(snapshot: Snapshot, name: TableName) -> tuple[Determinant, ...]:
-    """Claim: two rows that agree in the columns of equal labels (none of them NULL) belong to the same unit, or to none.
+    """Claim: two rows that agree in the columns of equal labels (none NULL) belong to the same unit, or to none.
 
     Assumes: the catalog's keys are enforced (its fingerprint is read again in the engine's transaction).
     Because: a key names one row, and a row one unit; a chain's first reference names, by a key, the row that the unit

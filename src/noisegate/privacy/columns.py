@@ -32,6 +32,20 @@ class Source:
         return (self.table.schema, self.table.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of a column of a relation. `table`, `column` and `policy` are set where it is a plain copy of a
+    table's column; `policy` only where that table is private."""
+
+    not_null: bool
+    unit: bool = False  # it is the row's unit, by lineage
+    private: bool = True
+    table: CatalogTable | None = None
+    column: CatalogColumn | None = None
+    policy: Column | None = None
+    multiplied: bool = False  # joins may repeat its rows: a unit total declared for it does not hold
+
+
 def column_value(source: Source, column: CatalogColumn, narrowed: Interval | None) -> Value:
     """A plain column as a value. Its `safe` range is the type's, never the policy's."""
     base = column.type.base

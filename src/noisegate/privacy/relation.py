@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.plan.catalog import CatalogTable, Snapshot
-from noisegate.privacy.columns import Source, column_value
+from noisegate.privacy.columns import Fact, Source, column_value
 from noisegate.query.constants import Const, Span, quote_name
-from noisegate.query.fragment import tables_of
+from noisegate.query.fragment import items_of, tables_of
 from noisegate.query.interval import Interval
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, TableRef, walk
@@ -44,12 +44,30 @@ class PrivateRelation:
     def private(self) -> Source:
         return next(s for s in self.sources if s.private)
 
+    def fact(self, value: Value) -> Fact | None:
+        """What is known of a value that is a plain column; None for any other expression."""
+        source = next((s for s in self.sources if value.column and s.sql_alias == value.column[0]), None)
+        column = source.table.column(value.column[1]) if source is not None and value.column is not None else None
+        if source is None or column is None:
+            return None
+        return Fact(
+            column.not_null and not source.nullable,
+            value.column == self.unit.column,
+            source.private,
+            source.table,
+            column,
+            source.policy.get(column.name) if source.private else None,
+            self.multiplied,
+        )
+
 
 class Resolver:
     """Resolves one fragment's FROM clause and the names in its expressions."""
 
     def __init__(self, relation: From, snapshot: Snapshot, constants: Mapping[Span, Const]) -> None:
         self._snapshot = snapshot
+        if not all(isinstance(item, TableRef) for item in items_of(relation)):
+            raise Unsupported("a subquery joined with a private table is not supported", name="select")
         refs = tables_of(relation)
         nullable = _nullable_aliases(relation)
         self.sources = tuple(self._source(i, ref, ref.alias in nullable) for i, ref in enumerate(refs))
