@@ -13,6 +13,7 @@ import psycopg
 from noisegate.demo import flights, product
 from noisegate.policy.model import Policy
 from noisegate.room.embedded import EmbeddedServer
+from support import tpch
 from support.gates import policy_from
 from support.servers import new_database
 
@@ -23,6 +24,14 @@ PRICE = f"""
 limits: {{groups_per_unit_max: 100, rows_per_group_max: 500, group_size_min: 1}}
 price: {{epsilon: 1, epsilon_max: {EPSILON}, delta: 1e-9}}
 budgets: {{dataset: {{epsilon: 1e17, delta: 0.9}}, analyst: {{epsilon: 1e17, delta: 0.9}}}}
+"""
+# Sums of TPC-H have many steps and groups: more epsilon for the same noise. No customer has more than 165 lines.
+TPCH_EPSILON = 1_000_000_000_000_000_000
+TPCH_PRICE = f"""
+limits: {{groups_per_unit_max: 200, rows_per_group_max: 200, group_size_min: 1}}
+price: {{epsilon: 1, epsilon_max: {TPCH_EPSILON}, delta: 1e-9}}
+answers: {{joined_rows_max: 100000}}
+budgets: {{dataset: {{epsilon: 1e23, delta: 0.9}}, analyst: {{epsilon: 1e23, delta: 0.9}}}}
 """
 
 
@@ -44,6 +53,13 @@ def flights_database(server: EmbeddedServer) -> tuple[Policy, str]:
         connection.execute("DELETE FROM flights WHERE day % 6 <> 1")
     policy = policy_from((FOLDER / "flights.yaml").read_text() + PRICE, dsn)
     return policy, twin(server, dsn, "DELETE FROM flights WHERE tailnum IS NULL")
+
+
+def tpch_database(server: EmbeddedServer) -> tuple[Policy, str]:
+    """Policy and DSN of the same database: every row of TPC-H has a customer, so it is its own twin."""
+    dsn = new_database(server)
+    tpch.load(dsn)
+    return policy_from(tpch.POLICY.read_text() + TPCH_PRICE, dsn), dsn
 
 
 def twin(server: EmbeddedServer, dsn: str, change: str) -> str:
