@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ from noisegate.errors import (
 )
 from noisegate.ledger.accounts import AccountLimit, accounts_of, left
 from noisegate.ledger.asynchronous import AsyncLedger
-from noisegate.ledger.audit import ASKED, REFUSED, RELAYED, AuditEntry
+from noisegate.ledger.audit import ASKED, AuditEntry, RelayedEntry
 from noisegate.mechanisms.gate import draws, release, second_road
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
@@ -144,8 +145,18 @@ class Gateway:
             self._sessions.pop(identity.analyst, None)
 
     def relayed(self, identity: wire.Identity, text: str, outcome: str, seconds: float) -> None:
-        event = RELAYED if outcome == "ok" else REFUSED
-        self._ledger.relayed(self._entry(event, identity, text, outcome, seconds))
+        self._ledger.relayed(
+            RelayedEntry(
+                identity.analyst,
+                identity.client_address,
+                identity.application_name,
+                identity.database,
+                text,
+                outcome,
+                seconds,
+                time.time(),
+            )
+        )
 
     def finished(self, question: wire.Question, answer: wire.Answer | None, outcome: str, seconds: float) -> None:
         token = answer.token if answer is not None else None
@@ -309,9 +320,7 @@ class Gateway:
         account = self._accounts(analyst)[0]
         return left(account, await self._ledger.balance(account.name))
 
-    def _entry(
-        self, event: str, identity: wire.Identity, text: str, outcome: str = "", seconds: float | None = None
-    ) -> AuditEntry:
+    def _entry(self, event: str, identity: wire.Identity, text: str) -> AuditEntry:
         return AuditEntry(
             event,
             analyst=identity.analyst,
@@ -319,8 +328,6 @@ class Gateway:
             application_name=identity.application_name,
             database=identity.database,
             sql=text,
-            outcome=outcome,
-            seconds=seconds,
         )
 
 

@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any, NamedTuple
 
 from noisegate.ledger.accounts import Spent
 from noisegate.ledger.amounts import text
@@ -21,6 +23,8 @@ from noisegate.plan.measure import Charge
 
 GENESIS = bytes(32)  # what stands before the first record
 ASKED, ENDED, RELAYED, REFUSED, GRANTED, USER = "asked", "ended", "relayed", "refused", "grant", "user"
+OK = "ok"  # the outcome of a statement that did not fail; else an SQLSTATE
+RECORD_BYTES = 300  # about, of a record without its texts
 
 
 def now() -> str:
@@ -76,11 +80,68 @@ class AuditEntry:
     @property
     def size(self) -> int:
         """Roughly its bytes, for bounding buffers."""
-        return 300 + len(self.sql) + len(self.plan) + sum(len(p) for p in self.parameters if p)
+        return RECORD_BYTES + len(self.sql) + len(self.plan) + sum(len(p) for p in self.parameters if p)
+
+    def body(self, number: int) -> str:
+        """As record `number` of the chain."""
+        return canonical({"id": number} | _values(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class RelayedEntry(NamedTuple):
+    """A statement that the clean room ran or refused, before it is chained: an AuditEntry that is cheap to make and
+    write, since it stands beside every relayed statement. `at` is in seconds since 1970."""
+
+    analyst: str
+    client_address: str
+    application_name: str
+    database: str
+    sql: str
+    outcome: str
+    seconds: float
+    at: float
+
+    @property
+    def receipt(self) -> str:
+        return ""
+
+    @property
+    def size(self) -> int:
+        return RECORD_BYTES + len(self.sql)
+
+    def entry(self) -> AuditEntry:
+        """The same as one of all kinds."""
+        event = RELAYED if self.outcome == OK else REFUSED
+        return AuditEntry(event, *self[:5], outcome=self.outcome, seconds=self.seconds, time=_spelled(self.at))
+
+    def body(self, number: int) -> str:
+        """`entry().body(number)` without the dict and its sorting; a test holds the two equal."""
+        event = RELAYED if self.outcome == OK else REFUSED
+        sql = f'"sql":{quoted(self.sql)},' if self.sql else ""
+        return (
+            f'{{{_who(*self[:4])}"duration_us":{round(self.seconds * 1_000_000)},"event":"{event}","id":{number},'
+            f'"outcome":{quoted(self.outcome)},{sql}"time":"{_spelled(self.at)}"}}'
+        )
+
+
+Entry = AuditEntry | RelayedEntry
+
+
+@lru_cache(1024)  # the same for all statements of a session
+def _who(analyst: str, client_address: str, application_name: str, database: str) -> str:
+    values = {
+        "analyst": analyst,
+        "application_name": application_name,
+        "client_address": client_address,
+        "database": database,
+    }
+    return "".join(f'"{name}":{quoted(value)},' for name, value in values.items() if value)
+
+
+def _spelled(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="microseconds")
+
+
+class Record(NamedTuple):
     """One record of the chain, as stored. `body` is canonical JSON."""
 
     id: int
@@ -136,15 +197,14 @@ def link(before: bytes, body: str) -> bytes:
     return hashlib.sha256(before + body.encode("utf-8", "surrogatepass")).digest()
 
 
-def chained(entries: Sequence[AuditEntry], head: Head) -> tuple[list[Record], Head]:
+def chained(entries: Sequence[Entry], head: Head) -> tuple[list[Record], Head]:
     """The records that follow `head`, and the new head."""
-    records = []
-    for entry in entries:
-        number = head.count + 1
-        body = canonical({"id": number} | _values(entry))
-        head = Head(number, link(head.hash, body))
-        records.append(Record(number, body, head.hash))
-    return records, head
+    records, before = [], head.hash
+    for number, entry in enumerate(entries, head.count + 1):
+        body = entry.body(number)
+        before = link(before, body)
+        records.append(Record(number, body, before))
+    return records, Head(head.count + len(records), before)
 
 
 _TEXTS = tuple(f.name for f in fields(AuditEntry) if f.name not in ("price", "seconds"))

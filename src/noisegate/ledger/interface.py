@@ -12,7 +12,7 @@ from typing import Protocol
 
 from noisegate.errors import NoisegateError
 from noisegate.ledger.accounts import AccountLimit, Spent
-from noisegate.ledger.audit import AuditEntry, Head, Problem, Record
+from noisegate.ledger.audit import AuditEntry, Entry, Head, Problem, Record
 from noisegate.plan.measure import Charge
 from noisegate.plan.trust import Receipt
 
@@ -48,9 +48,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def transact(
-        self, requests: Sequence[Request], entries: Sequence[AuditEntry] = ()
-    ) -> list[Receipt | NoisegateError]:
+    def transact(self, requests: Sequence[Request], entries: Sequence[Entry] = ()) -> list[Receipt | NoisegateError]:
         """Write `entries`, then charge `requests` in order, with one durable commit for all of them together.
 
         Each request gets its receipt or its own refusal, as `charge` would raise it. When the commit fails nothing of
@@ -58,7 +56,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def record(self, entries: Sequence[AuditEntry]) -> None:
+    def record(self, entries: Sequence[Entry]) -> None:
         """Chain records of statements that cost nothing, durably, in one transaction."""
         ...
 

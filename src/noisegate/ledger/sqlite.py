@@ -6,6 +6,7 @@ accounts, decides, and stores accounts, charges, records and head together; any 
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import sqlite3
@@ -21,7 +22,7 @@ from noisegate.errors import LedgerFailed, NoisegateError
 from noisegate.ledger import audit
 from noisegate.ledger.accounts import AccountLimit, Spent, check_request, give, pay
 from noisegate.ledger.amounts import text
-from noisegate.ledger.audit import AuditEntry, Books, Head, Problem, Record
+from noisegate.ledger.audit import AuditEntry, Books, Entry, Head, Problem, Record
 from noisegate.ledger.interface import Request
 from noisegate.plan.measure import Charge
 from noisegate.plan.trust import Receipt
@@ -29,6 +30,7 @@ from noisegate.plan.trust import Receipt
 APPLICATION_ID = 0x4E474C44  # 'NGLD'
 SCHEMA_VERSION = 1
 BATCH = 500  # records read at a time
+ROWS = 200  # written by one statement: sqlite3 leaves and takes the interpreter's lock once for each
 SCHEMA = """
 CREATE TABLE account (
     name TEXT PRIMARY KEY, kind TEXT NOT NULL, epsilon TEXT NOT NULL, delta TEXT NOT NULL,
@@ -80,15 +82,13 @@ class SqliteLedger:
             raise result
         return result
 
-    def transact(
-        self, requests: Sequence[Request], entries: Sequence[AuditEntry] = ()
-    ) -> list[Receipt | NoisegateError]:
+    def transact(self, requests: Sequence[Request], entries: Sequence[Entry] = ()) -> list[Receipt | NoisegateError]:
         with self._writing() as db:
             _append(db, entries)
             results = [_charge(db, request) for request in requests]
         return [result if isinstance(result, NoisegateError) else _receipt(*result) for result in results]
 
-    def record(self, entries: Sequence[AuditEntry]) -> None:
+    def record(self, entries: Sequence[Entry]) -> None:
         self.transact((), entries)
 
     def ended(self, receipt: Receipt, asked: AuditEntry, outcome: str, seconds: float) -> None:
@@ -309,14 +309,15 @@ def _receipt(number: str, request: Request) -> Receipt:
     return Receipt(number, tuple(a.name for a in request.accounts), request.charge, request.digests)
 
 
-def _append(db: sqlite3.Connection, entries: Sequence[AuditEntry]) -> list[Record]:
+def _append(db: sqlite3.Connection, entries: Sequence[Entry]) -> list[Record]:
     if not entries:
         return []
     records, head = audit.chained(entries, _head(db))
-    db.executemany(
-        "INSERT INTO audit VALUES (?, ?, ?, ?)",
-        [(r.id, e.receipt or None, r.body, r.hash) for r, e in zip(records, entries, strict=True)],
-    )
+    rows = [(r.id, e.receipt or None, r.body, r.hash) for r, e in zip(records, entries, strict=True)]
+    for at in range(0, len(rows), ROWS):
+        part = rows[at : at + ROWS]
+        places = ", ".join(["(?, ?, ?, ?)"] * len(part))
+        db.execute(f"INSERT INTO audit VALUES {places}", [*itertools.chain.from_iterable(part)])
     db.execute("UPDATE head SET count = ?, hash = ?", (head.count, head.hash))
     return records
 
