@@ -1,0 +1,78 @@
+"""Shape and price of a quantile tree. Pure: planning imports it, so it imports neither numpy nor the sampler.
+
+A column's values are grid steps 0 .. steps-1 above its lower bound. A *leaf* is `width` steps in a row, a node of the
+next level `branching` nodes in a row, and so on. Each measured level is a histogram of all values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noisegate.errors import Internal
+
+BRANCHING = 16
+LEAVES = 1024
+LEAVES_EXACT = 4096  # up to here a leaf is one grid step
+TOP_MAX = 24  # a level with so few nodes gets no level above it
+STEPS_MAX = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class TreeShape:
+    """sizes: number of nodes of each measured level, from the coarsest down to the leaves; root: whether the number of
+    all values is measured, too (then sizes[0] == 1)."""
+
+    steps: int
+    width: int
+    branching: int
+    sizes: tuple[int, ...]
+    root: bool
+
+    @property
+    def leaves(self) -> int:
+        return self.sizes[-1]
+
+    @property
+    def levels(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def nodes(self) -> int:
+        """Draws of noise for one group."""
+        return sum(self.sizes)
+
+    def sensitivity(self, groups: int, rows: int) -> int:
+        """L1 sensitivity of all nodes of all groups together.
+
+        Claim: levels * groups * rows (docs/privacy.md, quantiles).
+        Assumes: one unit has at most `rows` values in each of at most `groups` groups, after bounding; all levels are
+            sums of the same leaves.
+        Because: a value stands in exactly one node of each measured level.
+        Checked by: tests/mechanisms/test_tree.py, which takes every unit away in turn.
+        """
+        if groups < 1 or rows < 1:
+            raise Internal("a tree needs a bound on groups and rows")
+        return self.levels * groups * rows
+
+
+def shape_for(
+    steps: int, *, leaves: int = LEAVES, exact: int = LEAVES_EXACT, branching: int = BRANCHING, root: bool = False
+) -> TreeShape:
+    """The tree for a column of `steps` grid steps: public, since it reads no data.
+
+    A leaf is one grid step where there are at most `exact` of them, and answers are exact at vanishing noise; else
+    there are at most `leaves` leaves of equal width (the last may be narrower). Branching is 16 (Qardaji, Yang, Li
+    2013). The levels end at the first with at most TOP_MAX nodes: one more would add more noise than it saves. By exact
+    least-squares variances the mean standard deviation of a rank is within 15 % of that of the best branching and
+    height, for 10 to 1024 leaves; with 1024 leaves it is 11/epsilon, with 101 leaves 6.6/epsilon, with 24 4.9/epsilon
+    (times groups and rows of a unit). Raises Internal.
+    """
+    if not 1 <= steps <= STEPS_MAX or leaves < 2 or exact < 1 or branching < 2:
+        raise Internal("a tree of an impossible shape")
+    width = 1 if steps <= exact else -(-steps // leaves)
+    sizes = [-(-steps // width)]
+    while sizes[0] > max(TOP_MAX, branching):
+        sizes.insert(0, -(-sizes[0] // branching))
+    if root and sizes[0] > 1:
+        sizes.insert(0, 1)
+    return TreeShape(steps, width, branching, tuple(sizes), root or sizes[0] == 1)
