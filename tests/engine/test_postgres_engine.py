@@ -16,7 +16,7 @@ from noisegate.engine.postgres import PostgresEngine
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan
 from noisegate.plan.trust import Confidential
-from noisegate.room.catalog_sql import FINGERPRINT_SQL
+from noisegate.room.catalog_sql import FINGERPRINT_SQL, FINGERPRINTS_SQL
 from noisegate.room.embedded import EmbeddedServer
 from support.fragments import fragment, measurement, selection
 from support.servers import new_database
@@ -40,7 +40,9 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 @asynccontextmanager
 async def engine_on(dsn: str, timeout_s: int = 30, connections_max: int = 8) -> AsyncIterator[PostgresEngine]:
-    engine = PostgresEngine(dsn, fingerprint_sql=FINGERPRINT_SQL, timeout_s=timeout_s, connections_max=connections_max)
+    engine = PostgresEngine(
+        dsn, fingerprints_sql=FINGERPRINTS_SQL, timeout_s=timeout_s, connections_max=connections_max
+    )
     try:
         yield engine
     finally:
@@ -184,6 +186,21 @@ def test_a_plans_time_zone_holds_from_parsing_on_and_for_it_alone(dsn: str) -> N
     run(test)
 
 
+def test_a_connection_whose_settings_changed_is_replaced(dsn: str) -> None:
+    async def test() -> None:
+        drift = plan(dsn, "SELECT length(set_config('TimeZone', 'Asia/Tokyo', false))::bigint AS n")
+        commit = plan(dsn, "SELECT extract(hour FROM '2024-02-03 12:00+00'::timestamptz)::bigint AS n")
+        async with engine_on(dsn, connections_max=1) as engine:
+            async with engine.snapshot([drift]) as snapshot:
+                await snapshot.run(drift)
+                (connection,) = engine._connections._out
+                await connection.driver.execute("COMMIT")
+            assert the_total(await ask(engine, commit)) == 12
+            assert connection.driver.is_closed()
+
+    run(test)
+
+
 # One state of the data
 
 
@@ -230,7 +247,7 @@ def test_a_changed_table_is_refused_before_the_charge(dsn: str, change: str) -> 
         async with engine_on(dsn) as engine:
             question = count(dsn)
             assert the_total(await ask(engine, question)) == 30
-            execute(dsn, change)
+            await asyncio.to_thread(execute, dsn, change)
             with pytest.raises(SchemaChanged):
                 async with engine.snapshot([question]):
                     raise AssertionError("the charge would come here")
@@ -365,7 +382,8 @@ def test_an_error_of_the_callers_passes_and_leaves_the_connection_clean(dsn: str
                     async with engine.snapshot([count(dsn)]):
                         raise ZeroDivisionError
             assert the_total(await ask(engine, count(dsn))) == 30
-            assert execute(dsn, "SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass") == [(0,)]
+            locks = "SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass"
+            await wait_for(lambda: execute(dsn, locks) == [(0,)])
 
     run(test)
 

@@ -12,8 +12,9 @@ import pytest
 from noisegate.errors import PolicyError, Unavailable
 from noisegate.plan.catalog import CatalogTable, ForeignKey, Key, Snapshot
 from noisegate.policy.model import Budget, Budgets, Column, Policy, Table, Unit
+from noisegate.room.catalog_sql import FINGERPRINT_SQL, FINGERPRINTS_SQL
 from noisegate.room.embedded import EmbeddedServer
-from noisegate.room.source import FINGERPRINT_SQL, load_snapshot
+from noisegate.room.source import load_snapshot
 from support.people import EVENTS, people_policy
 from support.servers import new_database
 
@@ -115,7 +116,10 @@ def test_a_snapshot_travels_and_repeats(snapshot: Snapshot, people_dsn: str) -> 
 async def _fingerprints(dsn: str, names: list[tuple[str, str]]) -> list[str | None]:
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "pg_catalog", "DateStyle": "SQL, DMY"})
     try:
-        return [await connection.fetchval(FINGERPRINT_SQL, *name) for name in names]
+        one_by_one = [await connection.fetchval(FINGERPRINT_SQL, *name) for name in names]
+        together = await connection.fetch(FINGERPRINTS_SQL, *map(list, zip(*names, strict=True)))
+        assert [row[0] for row in together] == one_by_one
+        return one_by_one
     finally:
         await connection.close()
 
@@ -135,12 +139,24 @@ def test_the_fingerprint_is_the_engines_too(snapshot: Snapshot, people_dsn: str)
         "ALTER TABLE t DROP CONSTRAINT t_pkey",
         "CREATE TABLE c () INHERITS (t)",
         "ALTER TYPE e ADD VALUE 'c'",
+        "ALTER TABLE t ALTER short TYPE varchar(9)",
+        "DROP DOMAIN deep CASCADE; CREATE DOMAIN deep AS varchar(5); ALTER TABLE t ADD steps deep",
+        "ALTER TABLE t DROP CONSTRAINT one",
+        "ALTER TABLE t DISABLE TRIGGER ALL",
+        'ALTER TABLE t ALTER short TYPE varchar(4) COLLATE "C"',
         "ALTER TABLE t RENAME id TO id2",
         "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
     ],
 )
 def test_the_fingerprint_changes_with_what_planning_relies_on(data_server: EmbeddedServer, change: str) -> None:
-    script = "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, user_id int, kind e)"
+    script = """
+        CREATE TYPE e AS ENUM ('a');
+        CREATE DOMAIN inner_one AS varchar(4);
+        CREATE DOMAIN deep AS inner_one;
+        CREATE TABLE other (id int PRIMARY KEY);
+        CREATE TABLE t (id int PRIMARY KEY, user_id int CONSTRAINT one REFERENCES other, kind e, short varchar(4),
+                        steps deep);
+    """
     with psycopg.connect(new_database(data_server, script), autocommit=True) as connection:
         cursor = psycopg.RawCursor(connection)
         before = cursor.execute(FINGERPRINT_SQL, ("public", "t")).fetchone()

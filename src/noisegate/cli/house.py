@@ -17,7 +17,7 @@ from noisegate.ledger.sqlite import SqliteLedger
 from noisegate.ledger.users import UserStore
 from noisegate.planning.pool import PlanningPool
 from noisegate.policy.model import Policy
-from noisegate.room.catalog_sql import FINGERPRINT_SQL
+from noisegate.room.catalog_sql import FINGERPRINTS_SQL
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
 from noisegate.room.source import load_snapshot
@@ -69,7 +69,9 @@ class House:
             checker = Checker(self.room.checker_dsn(database))
             self._stack.push_async_callback(checker.close)
             engine = PostgresEngine(
-                snapshot.policy.dsn, fingerprint_sql=FINGERPRINT_SQL, timeout_s=snapshot.policy.answers.engine_timeout_s
+                snapshot.policy.dsn,
+                fingerprints_sql=FINGERPRINTS_SQL,
+                timeout_s=snapshot.policy.answers.engine_timeout_s,
             )
             self._stack.push_async_callback(engine.close)
             pool = PlanningPool(snapshot)

@@ -37,9 +37,10 @@ SESSION: Final[Settings] = (
     ("lc_time", "C"),
 )
 
-# The fingerprint query costs ten times more to plan than to run: after five runs it keeps its plan. Generated queries
-# are prepared anew each time, so theirs are made with their secrets as constants.
-KEEP_PLANS: Final = ("plan_cache_mode", "auto")
+# Fingerprints take far longer to plan than to read, and best by index: their plan is made once for a connection. What
+# follows is planned as the server likes, with its secrets as constants.
+_WHILE_CHECKING: Final[Settings] = (("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"))
+_AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", "on"))
 
 # What a plan may set besides: these change what values mean, never whose rows are read or for how long.
 _PLAN_MAY_SET: Final = frozenset({"timezone", "datestyle", "intervalstyle", "lc_monetary", "lc_numeric", "lc_time"})
@@ -86,19 +87,35 @@ def _candidates_only(sql: str, plan: FragmentPlan) -> str:
     return f"SELECT * FROM ({sql}) AS totals WHERE totals.{units} >= {int(plan.groups.group_size_min)}"
 
 
-def session_sql(plans: Iterable[FragmentPlan], timeout_s: int) -> str:
+def session_settings(timeout_s: int) -> Settings:
+    """What holds on a connection from its beginning to its end."""
+    return (*SESSION, ("statement_timeout", f"{int(timeout_s)}s"))
+
+
+def set_sql(settings: Settings) -> str:
+    return "; ".join(f"SET {name} = {_value(text)}" for name, text in settings)
+
+
+def begin_sql(plans: Iterable[FragmentPlan]) -> str:
     """Statements, none of which takes a snapshot, that begin a transaction on the plans' tables.
 
     The locks come before the snapshot, so that rows and catalog are of one time, and stand until the plans have run.
     """
-    settings = (*SESSION, KEEP_PLANS, ("statement_timeout", f"{int(timeout_s)}s"))
-    tables = sorted({(schema, name) for plan in plans for schema, name, _ in plan.tables})
     statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
-    statements += [f"SET LOCAL {name} = {_value(text)}" for name, text in settings]
+    statements += [f"SET LOCAL {name} = {_value(text)}" for name, text in _WHILE_CHECKING]
+    tables = sorted({(schema, name) for plan in plans for schema, name, _ in plan.tables})
     if tables:
         names = ", ".join(f"{quoted_name(schema)}.{quoted_name(name)}" for schema, name in tables)
         statements.append(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
     return "; ".join(statements)
+
+
+def check_sql(fingerprints_sql: str, settings: Settings) -> str:
+    """The transaction's first query, ($1, $2 as in `fingerprints_sql`) -> (fingerprints, what each of `settings` is
+    now); ends what begin_sql has set for it."""
+    shown = ", ".join(f"pg_catalog.current_setting('{name}')" for name, _ in settings)
+    ends = ", ".join(f"pg_catalog.set_config('{name}', '{text}', true)" for name, text in _AFTERWARDS)
+    return f"SELECT ARRAY({fingerprints_sql}), ARRAY[{shown}], {ends}"
 
 
 def _value(text: str) -> str:

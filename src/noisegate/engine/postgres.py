@@ -10,13 +10,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from noisegate.engine.generated import Settings, parametrised, plan_settings, session_sql
+from noisegate.engine.connections import CATALOG_TIMEOUT_S, Connection, Connections, Drifted
+from noisegate.engine.generated import Settings, begin_sql, parametrised, plan_settings, session_settings
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan
@@ -24,10 +25,7 @@ from noisegate.plan.trust import Confidential
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S: Final = 15.0
-CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
 TIMEOUT_MARGIN_S: Final = 5.0  # the server's own clock comes first; ours is for a server that is silent
-RETURN_TIMEOUT_S: Final = 5.0
 UNCHARGED: Final = "Nothing was charged."
 
 T = TypeVar("T")
@@ -42,88 +40,58 @@ _LOST: Final = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError
 
 
 class PostgresEngine:
-    """A bounded pool of connections to one database, opened when needed. For one event loop.
+    """A bounded number of connections to one database, opened when needed. For one event loop.
 
-    dsn: a postgresql:// URI. fingerprint_sql: ($1 schema, $2 table) -> the fingerprint that FragmentPlan.tables holds,
-    or no row; it must mean the same under every search_path. timeout_s: for one fragment.
+    dsn: a postgresql:// URI. fingerprints_sql: ($1 schemas, $2 tables) -> for each the fingerprint that
+    FragmentPlan.tables holds, or NULL; it must mean the same under every search_path. timeout_s: for one fragment.
     """
 
-    def __init__(self, dsn: str, *, fingerprint_sql: str, timeout_s: int, connections_max: int = 8) -> None:
-        self._dsn = dsn
-        self._fingerprint_sql = fingerprint_sql
+    def __init__(self, dsn: str, *, fingerprints_sql: str, timeout_s: int, connections_max: int = 8) -> None:
         self._timeout_s = timeout_s
-        self._connections_max = connections_max
-        self._turns = asyncio.Semaphore(connections_max)  # a queue without a clock: the caller has one
-        self._pool: Any = None
-        self._opening = asyncio.Lock()
-        self._returning: set[asyncio.Task[None]] = set()
+        self._connections = Connections(
+            dsn, settings=session_settings(timeout_s), fingerprints_sql=fingerprints_sql, most=connections_max
+        )
 
     @asynccontextmanager
     async def snapshot(self, plans: Sequence[FragmentPlan]) -> AsyncGenerator[PostgresSnapshot]:
         """See Engine.snapshot."""
-        begin = session_sql(plans, self._timeout_s)
+        begin = begin_sql(plans)
         settings = plan_settings(plans)
         queries = {plan.digest: parametrised(plan) for plan in plans}
-        async with self._turns:
-            connection = await _before_charge(self._begin(begin))
-            try:
-                await _before_charge(_check_tables(connection, plans, self._fingerprint_sql))
-                if settings:
-                    await _before_charge(_apply(connection, settings))
-                prepared = {plan.digest: await _prepare(connection, plan, *queries[plan.digest]) for plan in plans}
-                yield PostgresSnapshot(prepared, self._timeout_s)
-            finally:
-                await self._give_back(connection)
+        connection = await _before_charge(self._begin(begin, plans))
+        try:
+            if settings:
+                await _before_charge(_apply(connection.driver, settings))
+            prepared = {plan.digest: await _prepare(connection.driver, plan, *queries[plan.digest]) for plan in plans}
+            yield PostgresSnapshot(prepared, self._timeout_s)
+        finally:
+            self._connections.give_back(connection)
 
     async def close(self) -> None:
         """See Engine.close."""
-        if self._pool is None:
-            return
-        try:
-            async with asyncio.timeout(RETURN_TIMEOUT_S):
-                await self._pool.close()
-        except Exception:
-            self._pool.terminate()
+        await self._connections.close()
 
-    async def _begin(self, sql: str) -> Any:
-        """A connection inside its transaction. One that died while it was idle is replaced, once."""
-        try:
-            return await self._begin_once(sql)
-        except _LOST:
-            return await self._begin_once(sql)
+    async def _begin(self, sql: str, plans: Sequence[FragmentPlan]) -> Connection:
+        """A connection inside its transaction, on tables that are those of the plans. One that died or drifted while
+        it was idle is replaced, once."""
+        for new in (False, True):
+            try:
+                return await self._begin_once(sql, plans, new=new)
+            except (*_LOST, Drifted):
+                if new:
+                    raise
+        raise AssertionError("the loop returns or raises")
 
-    async def _begin_once(self, sql: str) -> Any:
-        pool = await self._open_pool()
-        connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
+    async def _begin_once(self, sql: str, plans: Sequence[FragmentPlan], *, new: bool) -> Connection:
+        connection = await self._connections.take(new=new)
         try:
             async with asyncio.timeout(CATALOG_TIMEOUT_S):
-                await connection.execute(sql)
+                await connection.driver.execute(sql)
+                await _check_tables(connection, plans)
         except BaseException:
-            await self._give_back(connection)
+            self._connections.give_back(connection)
             raise
         return connection
-
-    async def _open_pool(self) -> Any:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=self._connections_max,
-                    statement_cache_size=4,  # the fingerprint query; generated SQL is prepared beside the cache
-                    max_cached_statement_lifetime=0,
-                    reset=_nothing_to_reset,
-                    timeout=CONNECT_TIMEOUT_S,
-                    server_settings={"application_name": "noisegate"},
-                )
-        return self._pool
-
-    async def _give_back(self, connection: Any) -> None:
-        """Return the connection clean, or close it, even while the caller is being cancelled."""
-        task = asyncio.create_task(_return(self._pool, connection))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
-        await asyncio.shield(task)
 
 
 class PostgresSnapshot:
@@ -152,11 +120,12 @@ class _Prepared:
     secrets: int
 
 
-async def _check_tables(connection: Any, plans: Sequence[FragmentPlan], fingerprint_sql: str) -> None:
+async def _check_tables(connection: Connection, plans: Sequence[FragmentPlan]) -> None:
     """Raises SchemaChanged unless every table is what it was when the plans were made."""
-    for schema, name, fingerprint in sorted({table for plan in plans for table in plan.tables}):
-        if await connection.fetchval(fingerprint_sql, schema, name, timeout=CATALOG_TIMEOUT_S) != fingerprint:
-            raise _schema_changed()
+    wanted = sorted({table for plan in plans for table in plan.tables})
+    found = await connection.fingerprints([(schema, name) for schema, name, _ in wanted])
+    if found != [fingerprint for _, _, fingerprint in wanted]:
+        raise _schema_changed()
 
 
 async def _apply(connection: Any, settings: Settings) -> None:
@@ -171,22 +140,6 @@ async def _prepare(connection: Any, plan: FragmentPlan, sql: str, secret_count: 
     statement = await _accepted(connection.prepare(sql, timeout=CATALOG_TIMEOUT_S))
     check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()])
     return _Prepared(statement, secret_count)
-
-
-async def _nothing_to_reset(connection: Any) -> None:
-    """All settings were for the transaction, which wrote nothing and is over."""
-
-
-async def _return(pool: Any, connection: Any) -> None:
-    """Never raises: whatever happens to a connection now, the caller's own outcome counts."""
-    try:
-        async with asyncio.timeout(RETURN_TIMEOUT_S):
-            await connection.execute("ROLLBACK")
-    except Exception:
-        with suppress(asyncpg.InterfaceError):  # a connection that was lost has left the pool by itself
-            connection.terminate()
-    with suppress(Exception):  # the pool closes what it cannot reset
-        await pool.release(connection, timeout=RETURN_TIMEOUT_S)
 
 
 # Errors. Each is made inside the except block and raised outside of it, so that the driver's does not stay with it.
@@ -229,6 +182,8 @@ async def _after_charge(step: Awaitable[T]) -> T:
 
 
 def _refusal(error: Exception) -> NoisegateError:
+    if isinstance(error, Drifted):
+        return Unavailable("the data server does not keep the settings of a session", detail=UNCHARGED)
     if isinstance(error, _GONE):
         return _schema_changed()
     if isinstance(error, asyncpg.InsufficientPrivilegeError):

@@ -44,14 +44,16 @@ WITH rel AS (
   LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
   CROSS JOIN LATERAL (
     WITH RECURSIVE down AS (
-      SELECT t.oid, att.atttypmod AS typmod, 0 AS depth
+      SELECT t.typbasetype AS oid, t.typtypmod AS typmod, 0 AS depth WHERE t.typtype = 'd'
       UNION ALL
       SELECT d.typbasetype, d.typtypmod, down.depth + 1
       FROM down JOIN pg_catalog.pg_type d ON d.oid = down.oid AND d.typtype = 'd'
     )
     SELECT b.oid, b.typtype, b.typelem, b.typlen, b.typname, bn.nspname, down.typmod
     FROM down JOIN pg_catalog.pg_type b ON b.oid = down.oid JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
-    ORDER BY down.depth DESC LIMIT 1
+    WHERE down.depth = (SELECT max(depth) FROM down)
+    UNION ALL
+    SELECT t.oid, t.typtype, t.typelem, t.typlen, t.typname, tn.nspname, att.atttypmod WHERE t.typtype <> 'd'
   ) base
 ), keys AS (
   SELECT jsonb_agg(jsonb_build_object('columns', k.columns, 'primary', k.indisprimary)
@@ -91,9 +93,17 @@ SELECT jsonb_build_object(
 FROM rel, columns, keys, foreign_keys
 """
 
-# ($1 schema, $2 table) -> one text, or no row where the table is gone. For the engine's own transaction.
+# ($1 schema, $2 table) -> one text, or no row where the table is gone.
 FINGERPRINT_SQL: Final = (
     f"SELECT encode(sha256(convert_to(f.facts::text, 'UTF8')), 'hex') AS fingerprint FROM ({FACTS_SQL}) f"
+)
+
+# ($1 text[] of schemas, $2 text[] of tables) -> the same for each in order, NULL where the table is gone. For the
+# engine's own transaction.
+FINGERPRINTS_SQL: Final = (
+    "SELECT ("
+    + FINGERPRINT_SQL.replace("$1::text", "w.nsp").replace("$2::text", "w.rel")
+    + ") FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(nsp, rel, n) ORDER BY w.n"
 )
 
 # ($1 schema, $2 table) -> (column or NULL for the table itself, comment).

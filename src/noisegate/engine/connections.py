@@ -1,0 +1,142 @@
+"""A few connections to the data server, opened when needed and kept for a while, with the settings they were made with.
+
+Invariant: a connection that is handed out has no transaction and the settings that it had when it was opened. What was
+lost, or could not be cleaned, is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from noisegate.engine.generated import Settings, begin_sql, check_sql, set_sql
+
+CONNECT_TIMEOUT_S: Final = 15.0
+CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
+RETURN_TIMEOUT_S: Final = 5.0
+IDLE_S: Final = 300.0
+
+
+class Drifted(Exception):
+    """A connection has other settings than it was opened with."""
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set."""
+
+    driver: Any
+    check_sql: str
+    shown: list[str]
+    drifted: bool = False
+
+    async def fingerprints(self, tables: list[tuple[str, str]]) -> list[str | None]:
+        """Of (schema, name) in order, as the transaction that has just begun sees them. Raises Drifted."""
+        found, shown = await self.check(tables)
+        if shown != self.shown:
+            self.drifted = True
+            raise Drifted
+        return found
+
+    async def check(self, tables: list[tuple[str, str]]) -> tuple[list[str | None], list[str]]:
+        schemas, names = [schema for schema, _ in tables], [name for _, name in tables]
+        row = await self.driver.fetchrow(self.check_sql, schemas, names, timeout=CATALOG_TIMEOUT_S)
+        return row[0], row[1]
+
+
+class Connections:
+    """For one event loop. At most `most` are out at a time: further takers wait, for as long as they like."""
+
+    def __init__(self, dsn: str, *, settings: Settings, fingerprints_sql: str, most: int) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._check_sql = check_sql(fingerprints_sql, settings)
+        self._turns = asyncio.Semaphore(most)
+        self._idle: dict[Connection, asyncio.TimerHandle] = {}  # the last one given back is taken first
+        self._out: set[Connection] = set()
+        self._returning: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def take(self, *, new: bool) -> Connection:
+        """An idle connection, unless it must be a new one. Raises whatever the driver does."""
+        await self._turns.acquire()
+        try:
+            connection = self._pop() if not new else None
+            if connection is None:
+                connection = await self._open()
+        except BaseException:
+            self._turns.release()
+            raise
+        self._out.add(connection)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """End the transaction, or the connection, and then the turn. Nobody waits for it."""
+        task = asyncio.create_task(self._clean(connection))
+        self._returning.add(task)
+        task.add_done_callback(self._returned)
+
+    async def close(self) -> None:
+        """Those that are still out, and not on their way back, are lost to their takers."""
+        self._closed = True
+        if self._returning:
+            await asyncio.wait(self._returning, timeout=RETURN_TIMEOUT_S)
+        for connection in self._out:
+            connection.driver.terminate()
+        while (idle := self._pop()) is not None:
+            with suppress(Exception):
+                await idle.driver.close(timeout=RETURN_TIMEOUT_S)
+
+    def _pop(self) -> Connection | None:
+        while self._idle:
+            connection, expiry = self._idle.popitem()
+            expiry.cancel()
+            if not connection.driver.is_closed():
+                return connection
+        return None
+
+    async def _open(self) -> Connection:
+        driver = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            statement_cache_size=4,  # the check; generated SQL is prepared beside the cache
+            max_cached_statement_lifetime=0,
+            server_settings={"application_name": "noisegate"},
+        )
+        connection = Connection(driver, self._check_sql, [])
+        try:
+            async with asyncio.timeout(CATALOG_TIMEOUT_S):
+                await driver.execute(set_sql(self._settings))  # by itself: BEGIN would take it along to its ROLLBACK
+                await driver.execute(begin_sql([]))
+                _, connection.shown = await connection.check([])
+                await driver.execute("ROLLBACK")
+        except BaseException:
+            driver.terminate()
+            raise
+        return connection
+
+    async def _clean(self, connection: Connection) -> None:
+        """Never raises: whatever happens to a connection now, the caller's own outcome counts."""
+        driver = connection.driver
+        try:
+            async with asyncio.timeout(RETURN_TIMEOUT_S):
+                await driver.execute("ROLLBACK")
+        except Exception:
+            driver.terminate()
+        self._out.discard(connection)
+        if connection.drifted or self._closed:
+            driver.terminate()
+        elif not driver.is_closed():
+            self._idle[connection] = asyncio.get_running_loop().call_later(IDLE_S, self._expire, connection)
+
+    def _returned(self, task: asyncio.Task[None]) -> None:
+        self._returning.discard(task)
+        self._turns.release()
+
+    def _expire(self, connection: Connection) -> None:
+        del self._idle[connection]
+        connection.driver.terminate()
