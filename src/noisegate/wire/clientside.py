@@ -111,7 +111,7 @@ class ClientSide:
             at = end
         if begin < at:
             self._room.write(data if at - begin == size else data[begin:at])
-        if self.closed:
+        if at == size or self.closed:
             return
         if not self._gatherer.keep(data, at):
             self._end(reports.fatal("08P01", "invalid message length"))
@@ -215,7 +215,7 @@ class ClientSide:
         if body.startswith(RESERVED, 1):
             return self._refuse(_reserved())
         m.decode_target(body)
-        self._push(Entry(expect.DESCRIBE))
+        self._push(expect.DESCRIBED)
         return None
 
     def _close(self, body: bytes) -> Action:
@@ -242,7 +242,7 @@ class ClientSide:
         room.skip = False
         if not room.copying:  # the room ignores it there
             room.opened = False
-            room.expect.push(Entry(expect.SYNC))
+            room.expect.push(expect.SYNCED)
         return None
 
     def _flush(self, body: bytes) -> Action:

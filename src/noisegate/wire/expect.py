@@ -65,6 +65,9 @@ class Entry:
     doubtful: bool = False  # an unconfirmed Parse or Bind that may concern private tables
 
 
+DESCRIBED, SYNCED = Entry(DESCRIBE), Entry(SYNC)  # visible ones carry nothing: one of each serves everybody
+
+
 class Expect:
     """The queue. `doubts` counts the doubtful entries in it."""
 
@@ -76,16 +79,19 @@ class Expect:
 
     def push(self, entry: Entry) -> None:
         self.entries.append(entry)
-        self.doubts += entry.doubtful
+        if entry.doubtful:
+            self.doubts += 1
         if entry.hidden is not None:
             entry.hidden.remaining += 1
 
     def pop(self) -> Entry:
         """The head is answered. Ends of COPY data behind it have no answer of their own."""
-        entry = self.entries.popleft()
-        self.doubts -= entry.doubtful
-        while self.entries and self.entries[0].kind == COPY_END:
-            self.entries.popleft()
+        entries = self.entries
+        entry = entries.popleft()
+        if entry.doubtful:
+            self.doubts -= 1
+        while entries and entries[0].kind == COPY_END:
+            entries.popleft()
         return entry
 
     def fail(self) -> tuple[list[Entry], bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PROTOCOL_MAJOR = 3
 PROTOCOL_MINOR_MAX = 2  # PostgreSQL 18 speaks 3.2: long cancel keys
@@ -39,6 +40,13 @@ def _until_nul(body: bytes, start: int) -> tuple[bytes, int]:
     return body[start:end], end + 1
 
 
+def _check_string(body: bytes, start: int, rest: int) -> None:
+    """The body is a string from `start` on, and `rest` more bytes."""
+    end = body.find(b"\0", start)
+    if end + 1 + rest != len(body) or end < 0:
+        raise ProtocolViolation("invalid string in message" if end < 0 else "invalid message format")
+
+
 def _done(body: bytes, position: int) -> None:
     if position != len(body):
         raise ProtocolViolation("invalid message format")
@@ -56,13 +64,11 @@ def query(text: bytes) -> bytes:
 
 
 def decode_query(body: bytes) -> bytes:
-    text, end = _until_nul(body, 0)
-    _done(body, end)
-    return text
+    _check_string(body, 0, 0)
+    return body[:-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Parse:
+class Parse(NamedTuple):
     name: bytes
     text: bytes
     types: tuple[int, ...] = ()
@@ -132,8 +138,11 @@ def readable_params(params: bytes) -> tuple[str | None, ...]:
 
 def bind_names(body: bytes) -> tuple[bytes, bytes]:
     """Portal and statement of a Bind, without looking at the rest."""
-    portal, at = _until_nul(body, 0)
-    return portal, _until_nul(body, at)[0]
+    middle = body.find(b"\0")
+    end = body.find(b"\0", middle + 1)
+    if middle < 0 or end < 0:
+        raise ProtocolViolation("invalid string in message")
+    return body[:middle], body[middle + 1 : end]
 
 
 def _skip_values(body: bytes, at: int) -> int:
@@ -171,11 +180,11 @@ def close_portal(name: bytes) -> bytes:
 
 def decode_target(body: bytes) -> tuple[bytes, bytes]:
     """Of Describe and Close: b'S' or b'P', and the name."""
-    name, end = _until_nul(body, 1)
-    _done(body, end)
-    if body[:1] not in (b"S", b"P"):
+    _check_string(body, 1, 0)
+    target = body[:1]
+    if target != b"S" and target != b"P":
         raise ProtocolViolation("invalid message subtype")
-    return body[:1], name
+    return target, body[1:-1]
 
 
 def execute(portal: bytes, row_limit: int = 0) -> bytes:
@@ -184,9 +193,8 @@ def execute(portal: bytes, row_limit: int = 0) -> bytes:
 
 def decode_execute(body: bytes) -> bytes:
     """The portal's name."""
-    name, end = _until_nul(body, 0)
-    _done(body, end + 4)
-    return name
+    _check_string(body, 0, 4)
+    return body[:-5]
 
 
 def startup(parameters: Mapping[str, str], minor: int = 0) -> bytes:

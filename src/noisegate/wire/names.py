@@ -29,10 +29,10 @@ class Prepared:
     param_types: tuple[int, ...] = ()
     columns: tuple[ColumnDescription, ...] = ()
 
-    @property
-    def relayed(self) -> bool:
-        """Nothing in it names a private table."""
-        return all(statement.verdict is Verdict.RELAY for statement in self.statements)
+    relayed: bool = field(init=False)  # nothing in it names a private table
+
+    def __post_init__(self) -> None:
+        self.relayed = all(statement.verdict is Verdict.RELAY for statement in self.statements)
 
 
 @dataclass(slots=True)

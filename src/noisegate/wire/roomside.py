@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})  # those under which the bytes of a text are what the room will read
 _ROWS = b"Dd"  # DataRow, CopyData
 _STATEMENT_ENDS = b"CIs"
+_BARE_ENDS = b"123Tn"  # of an entry, to a client that is to see them: ParseComplete to NoData
 
 _ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
 
@@ -150,14 +151,19 @@ class RoomSide:
                 break
             end = at + 1 + length
             kind = data[at]
-            if entries and entries[0].hidden is None and kind in PASSED[entries[0].kind]:
-                if end > size:
-                    if kind not in _ROWS:
-                        break
-                    self._passing = end - size
-                    end = size
-                at = end
-                continue
+            if entries and (head := entries[0]).hidden is None:
+                if kind in PASSED[head.kind]:
+                    if end > size:
+                        if kind not in _ROWS:
+                            break
+                        self._passing = end - size
+                        end = size
+                    at = end
+                    continue
+                if kind in _BARE_ENDS and end <= size and kind in ENDS[head.kind]:  # nothing but the entry's own end
+                    self._end(self.expect.pop())
+                    at = end
+                    continue
             if end > size:
                 break
             instead = self._reply(kind, data[at + 5 : end])
@@ -168,7 +174,7 @@ class RoomSide:
                     self._client.write(instead)
             at = end
         self._relay(data, begin, at)
-        if not self.closed and not self._gatherer.keep(data, at):
+        if at < size and not self.closed and not self._gatherer.keep(data, at):
             self._fatal("08P01", "the clean room sent a message that is too long")
         if self._farewell is not None:
             self._ended(self._farewell)
@@ -202,7 +208,7 @@ class RoomSide:
             self.tx = body
             if body == b"I":
                 self.names.transaction_ended()
-        if kind in _STATEMENT_ENDS and head.kind in b"EQ":
+        elif kind in _STATEMENT_ENDS and head.kind in b"EQ":
             if run is not None:
                 instead = run.completed(kind, body)
             if hidden is None:
@@ -216,11 +222,12 @@ class RoomSide:
     def _end(self, entry: Entry) -> None:
         if entry.change is not None:
             self.names.commit(entry.change)
-        if entry.kind == QUERY:
+        elif entry.kind == QUERY:
             self.names.simple_query()
         if entry.hidden is not None:
             entry.hidden.settle()
-        self._check_drained()
+        if not self.expect.entries:
+            self._check_drained()
 
     def _check_drained(self) -> None:
         if not self.expect.entries:
