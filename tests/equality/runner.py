@@ -1,7 +1,8 @@
 """Reads the suite's statements and compares the gate's answers with PostgreSQL's, byte by byte.
 
 A file holds cases, each under a heading `=== name | $1 int4 = 30 | $2 text = free`. Rows are compared in order where
-the statement ends in an ORDER BY of its own, as a bag otherwise.
+the statement ends in an ORDER BY of its own, as a bag otherwise. A heading `=== [later] name` marks a case that is to
+be answered and is refused so far; `[wrong]` one whose answer differs so far, which is a defect.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ TYPES = {"bool": 16, "int8": 20, "int2": 21, "int4": 23, "text": 25, "float8": 7
          "timestamptz": 1184, "interval": 1186, "numeric": 1700, "uuid": 2950, "_int4": 1007, "_text": 1009,
          "unknown": 0}  # fmt: skip
 FIRST_USER_OID = 16384
+_MARK = re.compile(r"\[(later|wrong)\] ")
 _HEADING = re.compile(r"^=== (.*)\n", re.MULTILINE)
 _PARAMETER = re.compile(r"\$(\d+) (\w+) = (.*)\Z", re.DOTALL)
 
@@ -26,6 +28,13 @@ class Case:
     name: str
     sql: str
     params: tuple[tuple[int, str | None], ...]  # (type's object id, text)
+    mark: str = ""  # later, wrong
+
+    @property
+    def database(self) -> str:
+        """The fixture of its data, by the name of its file."""
+        theme = self.name.partition(":")[0]
+        return next((known for known in ("flights", "tpch") if theme.startswith(known)), "product")
 
     @property
     def ordered(self) -> bool:
@@ -57,7 +66,16 @@ def _case(theme: str, heading: str, sql: str) -> Case:
         found = _PARAMETER.match(part)
         assert found is not None and int(found[1]) == i, f"{theme}: {heading}"
         params.append((TYPES[found[2]], None if found[3] == "NULL" else found[3]))
-    return Case(f"{theme}: {name}", sql.rstrip("\n"), tuple(params))
+    mark = _MARK.match(name)
+    name = _MARK.sub("", name, count=1)
+    return Case(f"{theme}: {name}", sql.rstrip("\n"), tuple(params), mark[1] if mark else "")
+
+
+def answered_now(folder: Path, case: Case) -> None:
+    """Take the mark off the case's heading in its file."""
+    theme, name = case.name.split(": ", 1)
+    path = folder / f"{theme}.sql"
+    path.write_text(path.read_text().replace(f"=== [{case.mark}] {name}", f"=== {name}", 1))
 
 
 def _outermost(sql: str) -> str:
@@ -75,13 +93,23 @@ def simple(connection: psycopg.Connection, case: Case) -> Answer:
 
 
 def extended(connection: psycopg.Connection, case: Case, binary: bool) -> Answer:
-    result = connection.pgconn.exec_params(
+    return _answer(connection, _extended(connection, case, binary), case)
+
+
+def refusal(connection: psycopg.Connection, case: Case) -> str | None:
+    """The SQLSTATE that the case meets; None where it is answered."""
+    result = _extended(connection, case, binary=False)
+    code = result.error_field(pq.DiagnosticField.SQLSTATE)
+    return None if code is None else code.decode()
+
+
+def _extended(connection: psycopg.Connection, case: Case, binary: bool) -> pq.abc.PGresult:
+    return connection.pgconn.exec_params(
         case.sql.encode(),
         [None if text is None else text.encode() for _, text in case.params],
         param_types=[oid for oid, _ in case.params],
         result_format=pq.Format.BINARY if binary else pq.Format.TEXT,
     )
-    return _answer(connection, result, case)
 
 
 def described(connection: psycopg.Connection, case: Case) -> tuple[tuple[str, int | str, int], ...]:
