@@ -45,7 +45,7 @@ PARTS: dict[tuple[str, str], set[str]] = {
 }
 
 BORDERS: dict[str, set[str]] = {
-    "asyncpg": {"engine", "room"},
+    "asyncpg": {"engine"},
     "cryptography": {"wire"},
     "opendp": {"mechanisms"},
     "psycopg": {"cli", "demo", "query", "room"},  # query: the decoders of binary values, without a connection
