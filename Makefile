@@ -4,6 +4,7 @@
 #   make test                                   all tests but the long ones
 #   make lint                                   style and types
 #   make test-slow                              the long tests
+#   make random                                 10,000 random statements against PostgreSQL
 #   make bench                                  the figures
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ STAMP := $(VENV)/.installed
 # Workers of pytest; each has a data server of its own.
 JOBS ?= 2
 
-.PHONY: demo test test-slow lint bench check-python
+.PHONY: demo test test-slow random lint bench check-python
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -36,6 +37,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 0 -m slow $(ARGS)
+
+random: $(STAMP)
+	RANDOM_STATEMENTS=10000 $(BIN)/python -m pytest -n 0 tests/equality/test_random.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -1,8 +1,8 @@
 """At a price that leaves no noise, the gate's answer is PostgreSQL's: rows, names, types, typmods, formats, tags.
 
 Claim: splitting, bounding, grids and recombination change nothing but what docs/exceptions.md names.
-A case marked `[later]` must be refused cleanly; one that is answered and differs fails. Marked `[wrong]`, it is expected
-to differ. `pytest tests/equality --update-golden` takes the marks off those that have become answered and equal.
+A case marked `[later]` must be refused cleanly; one that is answered and differs fails. Marked `[wrong]`, it has to
+differ. `pytest tests/equality --update-golden` takes the marks off those that have become answered and equal.
 """
 
 from __future__ import annotations

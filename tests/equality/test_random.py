@@ -1,0 +1,72 @@
+"""Statements that nobody thought of: each is answered as PostgreSQL answers it, or refused cleanly.
+
+RANDOM_STATEMENTS sets how many (`make random`: 10,000, new ones each time); without it a few, the same each time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from equality.conftest import Pair
+from equality.grammar import statements
+
+ASKED = int(os.environ.get("RANDOM_STATEMENTS", "0"))
+IN_CI = 80
+REFUSALS = {"0A000", "42501", "22003"}  # not yet; never; not without bounds
+
+
+def test_random_statements(product: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes: Counter[str] = Counter()
+
+    @settings(
+        max_examples=ASKED or IN_CI, derandomize=not ASKED, deadline=None, database=None, print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(statements())
+    def same_or_refused(sql: str) -> None:
+        outcomes[compare(product, sql)] += 1
+
+    same_or_refused()
+    with capsys.disabled():
+        if ASKED:
+            print(f"\n{dict(outcomes)}")
+    assert outcomes["answered"] >= 0.15 * outcomes.total(), outcomes
+
+
+def compare(product: Pair, sql: str) -> str:
+    """'answered', or the SQLSTATE of the refusal. Raises AssertionError where the answers differ."""
+    truth = product.truth.execute(sql.encode()).fetchall()
+    try:
+        answer = product.gate.execute(sql.encode()).fetchall()
+    except psycopg.Error as refusal:
+        assert refusal.sqlstate in REFUSALS, f"{refusal}\n{sql}"
+        assert product.gate.execute("SELECT 1").fetchone() == (1,)
+        return str(refusal.sqlstate)
+    if "ORDER BY" not in sql.rpartition(")")[2]:
+        truth, answer = sorted(truth, key=repr_of), sorted(answer, key=repr_of)
+    assert len(answer) == len(truth) and all(map(alike, answer, truth)), f"{sql}\n{answer[:9]}\n{truth[:9]}"
+    return "answered"
+
+
+def repr_of(row: tuple[Any, ...]) -> str:
+    """Rows in one order whatever the spelling of their numbers."""
+    return repr([f"{float(x):.6g}" if isinstance(x, int | float | Decimal) else str(x) for x in row])
+
+
+def alike(row: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(row) == len(other) and all(map(same, row, other))
+
+
+def same(x: Any, y: Any) -> bool:
+    """Values, not spellings: the case files compare bytes."""
+    if isinstance(x, float | Decimal) or isinstance(y, float | Decimal):
+        return x is not None and y is not None and math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(x == y)
