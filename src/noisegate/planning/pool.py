@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
+import pickle
+import socket
+import struct
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 from noisegate.errors import Internal, Unavailable
 from noisegate.plan.catalog import Snapshot
@@ -18,18 +20,21 @@ from noisegate.query.split import Split
 JOB_SECONDS = 3.0
 START_SECONDS = 30.0
 MEMORY_BYTES = 1 << 30
+ANSWER_BYTES_MAX = 64 << 20
+_LENGTH = struct.Struct("!i")
 
 # Not a multiprocessing.Process: that would load the parent's main module, and with it the ledger, into the worker.
 _COMMAND = "from noisegate.planning.worker import main; main()"
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # not the data server's password
 
 
-class _Worker:
-    """One process and our end of its pipe."""
+class _Worker(asyncio.Protocol):
+    """One process and our end of its pipe, read and written by the event loop itself: a thread in between would cost
+    more than the work. Frames as multiprocessing's: the length (int32, network order), a pickle."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._ours, theirs = multiprocessing.Pipe()
+        self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _COMMAND, str(theirs.fileno())],
@@ -38,29 +43,61 @@ class _Worker:
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 start_new_session=True,  # Ctrl-C is for the gate; a worker ends when its pipe closes
             )
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[bytes] | None = None
         self._ready = False
 
-    def ask(self, job: Job) -> Any:
-        """Blocking. Raises TimeoutError, EOFError, OSError: then the worker must be ended."""
-        self.warm()
-        self._ours.send(job)
-        return self._receive(JOB_SECONDS)
+    async def ask(self, job: Job) -> Any:
+        """Raises TimeoutError, EOFError, OSError, MemoryError: then the worker must be ended."""
+        await self.warm()
+        return await self._exchange(job, JOB_SECONDS)
 
-    def warm(self) -> None:
+    async def warm(self) -> None:
         if not self._ready:
-            self._ours.send((self._snapshot, MEMORY_BYTES))
-            self._receive(START_SECONDS)
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._socket)
+            await self._exchange((self._snapshot, MEMORY_BYTES), START_SECONDS)
             self._ready = True
 
-    def _receive(self, seconds: float) -> Any:
-        if not self._ours.poll(seconds):
-            raise TimeoutError
-        return self._ours.recv()
+    async def _exchange(self, message: object, seconds: float) -> Any:
+        if self._transport is None or self._transport.is_closing():
+            raise EOFError
+        data = pickle.dumps(message)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(_LENGTH.pack(len(data)) + data)
+        async with asyncio.timeout(seconds):
+            return pickle.loads(await self._answer)
 
     def end(self) -> None:
         self._process.kill()
         self._process.wait(5)
-        self._ours.close()
+        self._abort()
+        self._socket.close()
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._answer is None or self._answer.done():
+            self._abort()  # nothing was asked
+        elif len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            end = _LENGTH.size + length
+            if not 0 <= length <= ANSWER_BYTES_MAX or len(self._buffer) > end:
+                self._abort()
+            elif len(self._buffer) == end:
+                self._answer.set_result(bytes(self._buffer[_LENGTH.size :]))
+                self._buffer.clear()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(EOFError())
 
 
 class PlanningPool:
@@ -78,7 +115,7 @@ class PlanningPool:
         for _ in range(self._size):
             self._free.put_nowait(self._new())
         try:
-            await asyncio.gather(*(asyncio.to_thread(w.warm) for w in self._all))
+            await asyncio.gather(*(w.warm() for w in self._all))
         except (TimeoutError, EOFError, OSError):
             self.close()
             raise Unavailable("the planning workers did not start") from None
@@ -103,7 +140,7 @@ class PlanningPool:
     async def _run(self, job: Job) -> Any:
         """Run a job on a free worker. Raises the worker's refusal, or TooComplex when it overran or died."""
         worker = await self._free.get()
-        task = asyncio.ensure_future(asyncio.to_thread(worker.ask, job))
+        task = asyncio.create_task(worker.ask(job))
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
