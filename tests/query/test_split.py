@@ -145,7 +145,6 @@ def test_mutated_deparses_leave_no_private_name_long(seed: int, edits: int) -> N
         "TABLE public.users",
         "SELECT count(*) FROM ROWS FROM(public.users())",
         "SELECT count(*) FROM public.users TABLESAMPLE system (1)",
-        "SELECT count(*) FROM public.users u(a, b)",
         "SELECT count(*) FROM public.users FOR UPDATE",
         "WITH x AS (INSERT INTO public.users DEFAULT VALUES) SELECT count(*) FROM public.users",
         "SELECT _ng_f0.a0 FROM public.users",

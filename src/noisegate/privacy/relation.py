@@ -86,6 +86,12 @@ class Resolver:
                 name=ref.table,
                 hint="Join private tables with the policy's public tables only.",
             )
+        if ref.columns:
+            raise Unsupported(
+                "column aliases of a private table are not supported",
+                name=ref.alias,
+                hint="Use the table's own column names.",
+            )
         policy = self._snapshot.policy.tables[key]
         return Source(ref, table, policy.columns, self._snapshot.is_private(name), f"t{index}", nullable)
 

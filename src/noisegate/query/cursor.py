@@ -17,10 +17,10 @@ _TYPE_WORDS = frozenset("precision varying with without time zone year month day
 class Cursor:
     """A cursor over the tokens of one clause."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], depth: int = 0) -> None:
         self._tokens = tokens
         self._at = 0
-        self._depth = 0
+        self._depth = depth
 
     # -- cursor ---------------------------------------------------------------------------------------------------
     def peek(self, ahead: int = 0) -> Token:

@@ -1,16 +1,13 @@
-"""Reads the FROM clause of a block over people: tables and joins. Everything else in FROM is refused."""
+"""Reads the FROM clause of a block over people: tables, functions, queries and joins. Everything else is refused."""
 
 from __future__ import annotations
 
-from noisegate.errors import TooComplex, Unsupported
+from noisegate.errors import NoisegateError, TooComplex, Unsupported
 from noisegate.query.cursor import DEPTH_MAX
-from noisegate.query.lexer import Kind, Token
+from noisegate.query.from_outline import is_alias
+from noisegate.query.lexer import Token
 from noisegate.query.reader import Reader
-from noisegate.query.tree import Expr, From, Join, TableRef
-
-_ALIAS_STOP = frozenset(
-    "on using join left right full inner cross natural where group having order limit offset window union".split()
-)
+from noisegate.query.tree import Expr, From, FunctionRef, Join, TableRef
 
 
 class FromReader(Reader):
@@ -38,9 +35,9 @@ class FromReader(Reader):
             if self.accept("on"):
                 on = self.expression()
             elif self.accept("using"):
-                using = self._name_list()
-                if self.accept("as"):
-                    raise self.unknown(self.peek())
+                using = self.name_list()
+                if self.peek().is_name("as"):
+                    raise _aliased_join()
             elif kind != "cross":
                 raise self.unknown(self.peek())
             left = Join(kind, left, right, on, using, left.start, self._last_end())
@@ -57,7 +54,7 @@ class FromReader(Reader):
                 return word
         return None
 
-    def _name_list(self) -> tuple[str, ...]:
+    def name_list(self) -> tuple[str, ...]:
         self.expect("(")
         names = [self._identifier()]
         while self.accept_punct(","):
@@ -66,63 +63,76 @@ class FromReader(Reader):
         return tuple(names)
 
     def _from_operand(self) -> From:
-        token = self.peek()
-        if token.is_punct("("):
-            if self.peek(1).is_name("select") or self.peek(1).is_name("with") or self.peek(1).is_name("values"):
-                raise Unsupported(
-                    "a subquery joined with a private table is not supported",
-                    hint="Aggregate the private table in a subquery of its own, and join the answers.",
-                    name="select",
-                )
+        start = self.peek().start
+        lateral = self.accept("lateral")
+        if self.opens_query():
+            return self.from_query(start, lateral)
+        if self.peek().is_punct("(") and not lateral:
             self.next()
             inner = self._from_item()
             self.expect(")")
-            if self.peek().is_name("as") or self._is_alias(self.peek()):
-                raise Unsupported(
-                    "a join with an alias of its own is not supported in private questions",
-                    hint="Leave the alias out, and use the tables' own.",
-                )
+            if self._is_alias(self.peek()):
+                raise _aliased_join()
             return inner
-        return self._table_ref()
-
-    def _table_ref(self) -> TableRef:
-        start = self.peek().start
-        only = self.accept("only")
-        if self.peek().is_name("lateral") or self.peek().is_name("rows"):
+        if self.peek().is_name("rows") and self.peek(1).is_name("from"):
             raise self.unknown(self.peek())
+        return self._named(start)
+
+    def from_query(self, start: int, lateral: bool) -> From:
+        """The query in the bracket here, with its alias."""
+        raise self._subquery()
+
+    def from_name(self, ref: TableRef) -> From:
+        """What a name without a schema means."""
+        return ref
+
+    def _named(self, start: int) -> From:
+        only = self.accept("only")
+        first = self.peek()
         schema, table = "", self._identifier()
         if self.accept_punct("."):
             schema, table = table, self._identifier()
         if self.peek().is_punct("("):
-            raise Unsupported(
-                f"function {table} joined with a private table is not supported",
-                name=table,
-                hint="Join private tables with public tables only.",
-            )
+            if schema:
+                raise Unsupported(f"function {table} is not supported in a private question", name=table)
+            return self._function(table, first.start, start)
+        self._refuse_sample()
+        alias, columns = self.alias(table)
+        self._refuse_sample()
+        ref = TableRef(schema, table, alias, start, self._last_end(), only, columns)
+        return ref if schema else self.from_name(ref)
+
+    def _refuse_sample(self) -> None:
         if self.peek().is_name("tablesample"):
             raise Unsupported(
                 "TABLESAMPLE is not supported",
                 name="tablesample",
                 hint="Leave it out: an answer over all rows costs the same.",
             )
-        alias = table
-        if self.accept("as") or self._is_alias(self.peek()):
-            alias = self._identifier()
-            if self.peek().is_punct("("):
-                raise Unsupported(
-                    "column aliases of a private table are not supported",
-                    name=alias,
-                    hint="Use the table's own column names.",
-                )
-        if self.peek().is_name("tablesample"):
-            raise Unsupported(
-                "TABLESAMPLE is not supported",
-                name="tablesample",
-                hint="Leave it out: an answer over all rows costs the same.",
-            )
-        return TableRef(schema, table, alias, start, self._last_end(), only)
+
+    def _function(self, name: str, call_start: int, start: int) -> From:
+        call = self._call(name, call_start)
+        ordinality = self.accept("with", "ordinality")
+        alias, columns = self.alias(name)
+        return self.from_function(FunctionRef(call, alias, start, self._last_end(), columns or (alias,), ordinality))
+
+    def from_function(self, ref: FunctionRef) -> From:
+        return ref
+
+    def alias(self, default: str = "") -> tuple[str, tuple[str, ...]]:
+        """[AS] alias [(columns)]."""
+        if not self._is_alias(self.peek()):
+            return default, ()
+        self.accept("as")
+        name = self._identifier()
+        return name, self.name_list() if self.peek().is_punct("(") else ()
 
     def _is_alias(self, token: Token) -> bool:
-        return token.kind is Kind.QUOTED or (
-            token.kind is Kind.NAME and token.value not in _ALIAS_STOP and token.value != "tablesample"
-        )
+        return token.is_name("as") or is_alias(token)
+
+
+def _aliased_join() -> NoisegateError:
+    return Unsupported(
+        "a join with an alias of its own is not supported in private questions",
+        hint="Leave the alias out, and use the tables' own.",
+    )

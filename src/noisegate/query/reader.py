@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from noisegate.errors import TooComplex, Unsupported
-from noisegate.query.cursor import DEPTH_MAX, Cursor
+from noisegate.query.calls import CallReader
+from noisegate.query.cursor import DEPTH_MAX
 from noisegate.query.lexer import Kind, Token
 from noisegate.query.tree import (
     FIELD,
@@ -27,18 +28,30 @@ from noisegate.query.tree import (
     Name,
     Op,
     Param,
+    Row,
+    Subscript,
 )
 
 _VALUE_KEYWORDS = frozenset(
     "current_date current_time current_timestamp localtime localtimestamp current_user session_user current_role "
     "user current_catalog current_schema".split()
 )
+_QUERY_WORDS = frozenset({"select", "with", "values"})
 _TRIMS = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}
 _QUOTED_FUNCTIONS = frozenset({"left", "right"})  # PostgreSQL's own, quoted because their names are keywords
 
 
-class Reader(Cursor):
-    """Reads expressions."""
+class Reader(CallReader):
+    """Reads expressions. Queries in them are read by its subclass."""
+
+    # -- queries in expressions -----------------------------------------------------------------------------------
+    def opens_query(self) -> bool:
+        """Whether the bracket here holds a query."""
+        return self.peek().is_punct("(") and self.peek(1).kind is Kind.NAME and self.peek(1).value in _QUERY_WORDS
+
+    def _nested(self, kind: str, start: int, arg: Expr | None = None, op: str = "=") -> Expr:
+        """The query in the bracket here. tree.Subquery names the kinds."""
+        raise self._subquery()
 
     # -- expressions ----------------------------------------------------------------------------------------------
     def expression(self) -> Expr:
@@ -58,7 +71,8 @@ class Reader(Cursor):
     def _infix(self, left: Expr, start: int) -> Expr:
         token = self.peek()
         if token.is_name("in"):
-            raise self._subquery()
+            self.next()
+            return self._nested("in", start, left)
         for word in ("and", "or"):
             if token.is_name(word):
                 items = [left]
@@ -78,6 +92,8 @@ class Reader(Cursor):
             for word in ("any", "all"):
                 if self.peek().is_name(word) and self.peek(1).is_punct("("):
                     self.next()
+                    if self.opens_query():
+                        return self._nested(word, start, left, token.value)
                     self.expect("(")
                     array = self.expression()
                     self.expect(")")
@@ -108,8 +124,14 @@ class Reader(Cursor):
                     expr = Cast(expr, type_name, expr.start, self._last_end())
             elif self.accept("collate"):
                 expr = Collate(expr, self._dotted_text(), expr.start, self._last_end())
-            elif self.peek().is_punct("[") or self.peek().is_punct("."):
-                raise Unsupported("subscripts and fields are not supported in private questions", name="[")
+            elif self.accept_punct("["):
+                index = self.expression()
+                if self.peek().is_punct(":"):
+                    raise Unsupported("slices of arrays are not supported in private questions", name="[")
+                self.expect("]")
+                expr = Subscript(expr, index, expr.start, self._last_end())
+            elif self.peek().is_punct("."):
+                raise Unsupported("fields of values are not supported in private questions", name=".")
             else:
                 return expr
 
@@ -139,12 +161,14 @@ class Reader(Cursor):
                 raise self.unknown(token)
 
     def _parenthesis(self) -> Expr:
+        if self.opens_query():
+            return self._nested("scalar", self.peek().start)
         start = self.next().start
-        if self.peek().is_name("select") or self.peek().is_name("with") or self.peek().is_name("values"):
-            raise self._subquery()
         inner = self.expression()
-        if self.peek().is_punct(","):
-            raise Unsupported("row values are not supported in private questions", name=",")
+        if self.accept_punct(","):
+            items = (inner, *self.expressions())
+            self.expect(")")
+            return Row(items, start, self._last_end())
         self.expect(")")
         return _respan(inner, start, self._last_end())
 
@@ -173,8 +197,17 @@ class Reader(Cursor):
         if word == "trim" and self.peek(1).is_punct("("):
             return self._trim()
         if word == "exists" and self.peek(1).is_punct("("):
-            raise self._subquery()
-        if word in ("row", "operator", "grouping", "overlay", "position", "cast") and (self.peek(1).is_punct("(")):
+            self.next()
+            return self._nested("exists", token.start)
+        if word == "array" and self.peek(1).is_punct("("):
+            self.next()
+            return self._nested("array", token.start)
+        if word == "row" and self.peek(1).is_punct("("):
+            return self._row()
+        if word == "grouping" and self.peek(1).is_punct("("):
+            self.next()
+            return self._call(word, token.start)
+        if word in ("operator", "overlay", "position", "cast") and (self.peek(1).is_punct("(")):
             raise self.unknown(token)
         return self._column_or_call()
 
@@ -236,6 +269,13 @@ class Reader(Cursor):
         self.expect_word("end")
         return Case(operand, tuple(whens), default, start, self._last_end())
 
+    def _row(self) -> Expr:
+        start = self.next().start
+        self.expect("(")
+        items = () if self.peek().is_punct(")") else self.expressions()
+        self.expect(")")
+        return Row(items, start, self._last_end())
+
     def _array(self) -> Expr:
         start = self.next().start
         self.expect("[")
@@ -265,56 +305,6 @@ class Reader(Cursor):
         if len(parts) > 2:
             raise self.unknown(self.peek(-1))
         return Name(tuple(parts), start, self._last_end())
-
-    def _call(self, name: str, start: int) -> Expr:
-        self.expect("(")
-        star = distinct = False
-        extras = ""
-        args: list[Expr] = []
-        if self.peek().kind is Kind.OP and self.peek().value == "*":
-            self.next()
-            star = True
-        elif not self.peek().is_punct(")"):
-            distinct = self.accept("distinct")
-            if self.accept("variadic"):
-                extras = "VARIADIC"
-            args.append(self.expression())
-            while self.accept_punct(","):
-                args.append(self.expression())
-            if self.accept("order", "by"):
-                extras = "ORDER BY"
-                self._skip_to_close()
-        self.expect(")")
-        if self.accept("within"):
-            extras = "WITHIN GROUP"
-            self.expect_word("group")
-            self._skip_group()
-        condition: Expr | None = None
-        if self.peek().is_name("filter") and self.peek(1).is_punct("("):
-            self.next()
-            self.expect("(")
-            self.expect_word("where")
-            condition = self.expression()
-            self.expect(")")
-        if self.peek().is_name("over"):
-            self.next()
-            extras = "OVER"
-            if self.peek().is_punct("("):
-                self._skip_group()
-            else:
-                self.next()
-        return Call(name, tuple(args), start, self._last_end(), star, distinct, condition, extras)
-
-    def _skip_group(self) -> None:
-        self.expect("(")
-        self._skip_to_close()
-        self.expect(")")
-
-    def _skip_to_close(self) -> None:
-        depth = 0
-        while not (depth == 0 and self.peek().is_punct(")")):
-            token = self.next()
-            depth += token.is_punct("(") - token.is_punct(")")
 
 
 def _respan(expr: Expr, start: int, end: int) -> Expr:
