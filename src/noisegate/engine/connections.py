@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
 RETURN_TIMEOUT_S: Final = 5.0
 IDLE_S: Final = 300.0
+PREPARED_MAX: Final = 16  # plans
 
 
 class Drifted(Exception):
@@ -27,12 +28,19 @@ class Drifted(Exception):
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set."""
+    """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set. `prepared`: what was
+    parsed on it, by the digests of the plans."""
 
     driver: Any
     check_sql: str
     shown: list[str]
     drifted: bool = False
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+    def keep(self, digest: str, prepared: Any) -> None:
+        while len(self.prepared) >= PREPARED_MAX:
+            del self.prepared[next(iter(self.prepared))]  # the driver closes what nobody holds
+        self.prepared[digest] = prepared
 
     async def fingerprints(self, tables: list[tuple[str, str]]) -> list[str | None]:
         """Of (schema, name) in order, as the transaction that has just begun sees them. Raises Drifted."""
