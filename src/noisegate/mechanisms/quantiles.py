@@ -65,7 +65,7 @@ def quantiles(tree: ConsistentTree, asked: Sequence[Asked]) -> list[tuple[Betwee
     masses = leaf_masses(tree)
     answers: list[tuple[Between | None, ...]] = []
     for group, total in enumerate(tree.total.tolist()):
-        if total <= 0:
+        if total <= 0 or not masses[group].any():  # a total of a rounding error may leave no mass
             answers.append((None,) * len(asked))
             continue
         ordered = _Ordered(tree.shape, masses[group])
