@@ -1,35 +1,24 @@
-"""Plain columns as values: their types, what is known of their ranges by type and by policy."""
+"""Sources of a FROM clause, and their columns as values: types, ranges by type and by policy, what is known of them."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from noisegate.errors import Unsupported
-from noisegate.plan.catalog import CatalogColumn, CatalogTable, TableName
+from noisegate.errors import NoisegateError, Unsupported
+from noisegate.plan.catalog import CatalogColumn, CatalogTable, Snapshot
+from noisegate.plan.units import Determinant, Hop, determinants, unit_path_of
 from noisegate.policy.model import Bound, Column
 from noisegate.query.constants import quote_name
-from noisegate.query.interval import ANY, Interval, meet
+from noisegate.query.interval import ANY, Interval
+from noisegate.query.total.arrays import ELEMENTS
+from noisegate.query.total.casts import target_of
 from noisegate.query.tree import TableRef
 from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One table of the relation under the alias that the generated SQL gives it."""
-
-    ref: TableRef
-    table: CatalogTable
-    policy: Mapping[str, Column]
-    private: bool
-    sql_alias: str
-    nullable: bool  # on the far side of a LEFT JOIN: its columns may be NULL
-
-    @property
-    def name(self) -> TableName:
-        return (self.table.schema, self.table.name)
+OWN_UNIT = ""  # the name of a derived source's hidden column that holds the unit; no column of SQL has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +35,144 @@ class Fact:
     multiplied: bool = False  # joins may repeat its rows: a unit total declared for it does not hold
 
 
-def column_value(source: Source, column: CatalogColumn, narrowed: Interval | None) -> Value:
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    value: Value
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One item of a FROM clause, under the alias that the generated SQL gives it.
+
+    private: its rows are people's; then `unit` is the SQL of a row's unit, or `hops` lead to it, or every row is of the
+    unit of the outer sources `tied`. determinants, keys: in names of `columns`; OWN_UNIT stands for the unit itself.
+    rows: the most rows of a public source, None where nothing is known.
+    """
+
+    alias: str
+    sql_alias: str
+    sql: str
+    columns: Mapping[str, SourceColumn | NoisegateError]
+    private: bool
+    unit: Value | None = None
+    determinants: tuple[Determinant, ...] = ()
+    keys: tuple[frozenset[str], ...] = ()
+    tables: tuple[CatalogTable, ...] = ()
+    limits: tuple[str, ...] = ()  # the policy's names of the private tables beneath
+    hops: tuple[Hop, ...] = ()
+    tied: tuple[str, ...] = ()
+    rows: int | None = None
+
+    def column(self, name: str) -> SourceColumn:
+        """Raises what is wrong with the column; KeyError where there is none."""
+        found = self.columns[name]
+        if isinstance(found, NoisegateError):
+            raise type(found)(found.message, detail=found.detail, hint=found.hint, name=found.name)
+        return found
+
+
+def table_source(ref: TableRef, sql_alias: str, snapshot: Snapshot) -> Source:
+    """A table of the policy. Raises Unsupported for any other."""
+    name = (ref.schema, ref.table)
+    table, key = snapshot.tables.get(name), snapshot.policy_name(name)
+    if table is None or key is None:
+        raise Unsupported(
+            f"{ref.table} joined with a private table is not supported",
+            name=ref.table,
+            hint="Join private tables with the policy's public tables only.",
+        )
+    private = snapshot.is_private(name)
+    policy = snapshot.policy.tables[key].columns
+    only = "ONLY " if ref.only else ""
+    named = [*ref.columns, *(c.name for c in table.columns[len(ref.columns) :])]
+    renamed = dict(zip((c.name for c in table.columns), named, strict=True))
+    source = Source(
+        ref.alias,
+        sql_alias,
+        f"{only}{table_sql(table)} AS {sql_alias}",
+        {
+            renamed[c.name]: _table_column(table, c, policy.get(c.name), private, sql_alias, renamed[c.name])
+            for c in table.columns
+        },
+        private,
+        keys=tuple(frozenset(renamed[c] for c in k.columns) for k in table.keys if set(k.columns) <= set(renamed)),
+        tables=(table,),
+        limits=(key,) if private else (),
+        rows=None if private else snapshot.public_rows.get(name),
+    )
+    if not private:
+        return source
+    found = tuple(
+        Determinant(d.label, tuple(renamed[c] for c in d.columns))
+        for d in determinants(snapshot, name)
+        if set(d.columns) <= set(renamed)
+    )
+    path = unit_path_of(snapshot, name)
+    if path.hops:
+        return replace(source, determinants=found, hops=path.hops)
+    shown = renamed[path.column]
+    own = source.column(shown)
+    columns = {**source.columns, shown: replace(own, fact=replace(own.fact, unit=True))}
+    return replace(source, determinants=found, columns=columns, unit=own.value)
+
+
+def _table_column(
+    table: CatalogTable, column: CatalogColumn, policy: Column | None, private: bool, sql_alias: str, shown: str
+) -> SourceColumn | NoisegateError:
+    try:
+        value = column_value(column, policy, sql_alias, shown)
+    except Unsupported as error:
+        return error
+    return SourceColumn(value, Fact(column.not_null, False, private, table, column, policy if private else None))
+
+
+def column_value(column: CatalogColumn, declared: Column | None, sql_alias: str, shown: str) -> Value:
     """A plain column as a value. Its `safe` range is the type's, never the policy's."""
     base = column.type.base
     if base in ("varchar", "name", "citext"):
         base = "text" if base == "varchar" else "other"
+    element = element_of(column.type.sql) if base == "other" and not column.type.domain else ""
+    if element:
+        base = "array"
     if base == "other" or not column.deterministic:
         raise Unsupported(f"column {column.name} has a type that is not supported on private rows", name=column.name)
-    declared = source.policy.get(column.name)
-    bound = bounds_of(declared, base)
-    if narrowed is not None:
-        bound = meet(bound, narrowed)
     scale = 0 if base in INTS else numeric_scale(column) if base == "numeric" else None
     return Value(
-        f"{source.sql_alias}.{quote_name(column.name)}",
+        f"{sql_alias}.{quote_name(column.name)}",
         base,
         _safe(column, base),
-        bound,
+        bounds_of(declared, base),
         scale,
         enum_type=column.type.sql if base == "enum" else None,
         labels=column.type.labels,
-        column=(source.sql_alias, column.name),
+        column=(sql_alias, shown),
         collation=column.collation,
+        null=not column.not_null,
+        element=element,
+        chars=_chars(column),
     )
+
+
+def element_of(type_sql: str) -> str:
+    """The type of an array's items, or '' where noisegate reads no such arrays."""
+    if not type_sql.endswith("[]"):
+        return ""
+    try:
+        base = target_of(type_sql[:-2])[0]
+    except NoisegateError:
+        return ""
+    return base if base in ELEMENTS else ""
+
+
+def _chars(column: CatalogColumn) -> int | None:
+    """Of varchar(n) and char(n)."""
+    limited = column.type.base in ("varchar", "bpchar") and column.type.typmod >= 4
+    return column.type.typmod - 4 if limited else None
+
+
+def table_sql(table: CatalogTable) -> str:
+    return f"{quote_name(table.schema)}.{quote_name(table.name)}"
 
 
 def _safe(column: CatalogColumn, base: str) -> Interval:

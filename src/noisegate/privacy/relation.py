@@ -1,4 +1,4 @@
-"""Private relations: a FROM clause resolved to rows that each belong to exactly one unit.
+"""Private relations: a FROM clause with its WHERE, resolved to rows that each belong to exactly one unit.
 
 Invariant: `PrivateRelation.unit` is the lineage of the policy's unit column; every row of the relation has one unit, or
 NULL and is dropped. Each rule stands beside the argument why it keeps that property; what has no rule is refused.
@@ -7,333 +7,228 @@ NULL and is dropped. Each rule stands beside the argument why it keeps that prop
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
-from noisegate.plan.catalog import CatalogTable, Snapshot
-from noisegate.privacy.columns import Fact, Source, column_value
-from noisegate.query.constants import Const, Span, quote_name
-from noisegate.query.fragment import items_of, tables_of
-from noisegate.query.interval import Interval
-from noisegate.query.total import Scope, compile_expr
-from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, TableRef, walk
+from noisegate.privacy.anchor import find_anchor, unit_name
+from noisegate.privacy.columns import OWN_UNIT, Fact, Source, SourceColumn, table_source
+from noisegate.privacy.joins import FromWriter, merged_columns, nullable_aliases, using_of
+from noisegate.privacy.ties import ColumnId, Ties, conjuncts_of
+from noisegate.privacy.world import PrivateRelation, Relation, World
+from noisegate.query.constants import Span
+from noisegate.query.fragment import items_of
+from noisegate.query.interval import Interval, meet
+from noisegate.query.total import Scope
+from noisegate.query.tree import Expr, From, FunctionRef, GivenRef, Name, Op, SubqueryRef, TableRef
 from noisegate.query.values import Value
 
 UNIT_TYPES = frozenset({"int2", "int4", "int8", "uuid", "text"})
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateRelation:
-    """from_sql: the generated FROM clause. conjuncts: what WHERE and inner joins require; where: those of WHERE.
+class Resolver:
+    """Resolves one query block's FROM clause and the names in its expressions."""
 
-    one_row_per_unit: a unit has at most one row, by enforced constraints. multiplied: a join may repeat a private row.
-    """
+    def __init__(self, relation: From, world: World, outer: Resolver | None = None) -> None:
+        """outer: the block around a subquery, whose columns it may use."""
+        self.world = world
+        self.outer = outer
+        self.sources: list[Source] = []
+        self._tree = relation
+        self._nullable = nullable_aliases(relation)
+        self._merged = merged_columns(relation)
+        self._found: Ties | None = None  # of the block, once it is related
+        self.narrowed: dict[ColumnId, Interval] = {}
+        self.positive: set[Span] = set()  # subqueries where NULL and false are the same
+        self.scope = Scope(self.column, world.constants, special=lambda e: world.rules.special(e, self))
+        for item in items_of(relation):
+            self.sources.append(self._source(item))
 
-    sources: tuple[Source, ...]
-    from_sql: str
-    conjuncts: tuple[Expr, ...]
-    where: tuple[Expr, ...]
-    unit: Value
-    unit_name: str
-    one_row_per_unit: bool
-    multiplied: bool
-    limits_key: str  # the policy's name of the private table
+    def _source(self, item: From) -> Source:
+        alias, world = self.world.alias(), self.world
+        match item:
+            case TableRef():
+                source = table_source(item, alias, world.snapshot)
+                world.tables[(item.schema, item.table)] = source.tables[0]
+                world.limits.extend(source.limits)
+                return source
+            case SubqueryRef():
+                return world.rules.subquery(item, alias, world, self if item.lateral else self.outer)
+            case GivenRef():
+                return world.rules.given(item, alias, world)
+            case FunctionRef():
+                raise Unsupported(
+                    f"function {item.call.name} over columns in FROM is not supported in a private question",
+                    name=item.call.name,
+                    detail="How many rows it makes of one person's row is not bounded.",
+                )
+            case _:
+                raise Unsupported("this part of FROM is not supported in a private question")
+
+    # -- resolution -----------------------------------------------------------------------------------------------
+    def resolve(self, where: Expr | None) -> PrivateRelation:
+        """The rows of a fragment. Raises Unsupported or Refused where rows would not belong to exactly one unit."""
+        rel = self.relate(where)
+        if rel.anchor is None or rel.unit is None:
+            raise Refused("a private question must read a table of people in its FROM clause", name="from")
+        if rel.unit.type not in UNIT_TYPES:
+            raise Unsupported("the unit column has a type that cannot name a unit")
+        facts = {
+            c.value.column: self.fact_of(s, c.fact, rel)
+            for s in self.sources
+            for c in s.columns.values()
+            if isinstance(c, SourceColumn) and c.value.column is not None
+        }
+        tables = self.world.tables
+        private = {f"{t.schema}.{t.name}" for name, t in tables.items() if self.world.snapshot.is_private(name)}
+        return PrivateRelation(
+            tuple(self.sources),
+            rel.from_sql,
+            rel.conjuncts,
+            rel.where,
+            rel.unit,
+            unit_name(rel.anchor),
+            rel.one_row_per_unit,
+            self.repeats(rel.anchor),
+            self._limits_key(),
+            tuple(tables.values()),
+            tuple(sorted(private)),
+            facts,
+            rel.strict,
+            frozenset(self.ties.single([], unit_known=True)),
+        )
+
+    def relate(self, where: Expr | None) -> Relation:
+        """The rows of any block (privacy/anchor.py has the argument)."""
+        kept = conjuncts_of(where)
+        self._found = ties = self._ties(kept)
+        anchor = find_anchor(self.sources, self._nullable, ties, self.world)
+        for conjunct in kept:
+            self._mark_positive(conjunct)
+        writer = FromWriter(self.sources, dict(anchor.joined), self.scope, self._mark_positive)
+        from_sql, inner = writer.write(self._tree)
+        single = ties.single([s for s in self.sources if s.private])
+        self._check_work([s for s in self.sources if not s.private and s.sql_alias not in single])
+        one_row = len(ties.single([], unit_known=True)) == len(self.sources) + len(ties.outer)
+        return Relation(
+            tuple(self.sources),
+            from_sql,
+            (*inner, *kept),
+            kept,
+            anchor.source,
+            anchor.unit,
+            anchor.tied,
+            anchor.strict,
+            one_row and anchor.source is not None,
+            anchor.present,
+        )
+
+    def _ties(self, where: tuple[Expr, ...]) -> Ties:
+        sources = {s.alias: s for s in self.sources}
+        return Ties(self._tree, where, sources, self._outer_sources(), self.find, lambda j: using_of(j, self.sources))
+
+    def is_nullable(self, source: Source) -> bool:
+        """Whether an outer join may fill the source up with NULLs."""
+        return source.alias in self._nullable
+
+    def private_sources(self) -> list[Source]:
+        """Its own, and those of the queries around it."""
+        return [s for s in self.sources if s.private] + self._outer_sources()
+
+    def _outer_sources(self) -> list[Source]:
+        return self.outer.private_sources() if self.outer is not None else []
 
     @property
-    def private(self) -> Source:
-        return next(s for s in self.sources if s.private)
+    def ties(self) -> Ties:
+        if self._found is None:
+            raise Internal("a block was used before it was related")
+        return self._found
 
-    def fact(self, value: Value) -> Fact | None:
-        """What is known of a value that is a plain column; None for any other expression."""
-        source = next((s for s in self.sources if value.column and s.sql_alias == value.column[0]), None)
-        column = source.table.column(value.column[1]) if source is not None and value.column is not None else None
-        if source is None or column is None:
-            return None
-        return Fact(
-            column.not_null and not source.nullable,
-            value.column == self.unit.column,
-            source.private,
-            source.table,
-            column,
-            source.policy.get(column.name) if source.private else None,
-            self.multiplied,
+    def repeats(self, source: Source) -> bool:
+        """Whether a join may repeat a row of `source`."""
+        return len(self.ties.single([source])) < len(self.sources) + len(self.ties.outer)
+
+    def fact_of(self, source: Source, fact: Fact, rel: Relation) -> Fact:
+        """What is known of a source's column in the joined rows."""
+        there = source.sql_alias in rel.present
+        nullable = source.alias in self._nullable
+        multiplied = fact.multiplied or self.repeats(source)
+        unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False
+        return replace(
+            fact,
+            not_null=(fact.not_null and (there or not nullable)) or (unit and there),
+            unit=unit,
+            multiplied=multiplied,
         )
 
-
-class Resolver:
-    """Resolves one fragment's FROM clause and the names in its expressions."""
-
-    def __init__(self, relation: From, snapshot: Snapshot, constants: Mapping[Span, Const]) -> None:
-        self._snapshot = snapshot
-        if not all(isinstance(item, TableRef) for item in items_of(relation)):
-            raise Unsupported("a subquery joined with a private table is not supported", name="select")
-        refs = tables_of(relation)
-        nullable = _nullable_aliases(relation)
-        self.sources = tuple(self._source(i, ref, ref.alias in nullable) for i, ref in enumerate(refs))
-        self._merged = _merged_columns(relation)
-        self.narrowed: dict[tuple[str, str], Interval] = {}
-        self.scope = Scope(self.column, constants)
-        self._tree = relation
-
-    def _source(self, index: int, ref: TableRef, nullable: bool) -> Source:
-        name = (ref.schema, ref.table)
-        table = self._snapshot.tables.get(name)
-        key = self._snapshot.policy_name(name)
-        if table is None or key is None:
-            raise Unsupported(
-                f"{ref.table} joined with a private table is not supported",
-                name=ref.table,
-                hint="Join private tables with the policy's public tables only.",
-            )
-        if ref.columns:
-            raise Unsupported(
-                "column aliases of a private table are not supported",
-                name=ref.alias,
-                hint="Use the table's own column names.",
-            )
-        policy = self._snapshot.policy.tables[key]
-        return Source(ref, table, policy.columns, self._snapshot.is_private(name), f"t{index}", nullable)
-
-    def resolve(self, where: Expr | None) -> PrivateRelation:
-        """Raises Unsupported or Refused where rows would not belong to exactly one unit.
-
-        Claim: every row has the unit of its one private row. Assumes: one private table; its unit column by policy.
-        Because: inner joins and left joins from the private side pair each private row with public rows only, which
-        are the same in neighbouring databases. Checked by: tests/privacy/test_neighbours.py.
-        """
-        private = [s for s in self.sources if s.private]
-        if len(private) != 1:
-            raise Unsupported(
-                "joins of several private tables are not supported yet",
-                name=private[1].ref.table,
-                hint="Ask about one private table at a time, joined with public tables.",
-            )
-        source = private[0]
-        if source.nullable:
-            raise Unsupported(
-                "an outer join that keeps public rows without a private partner is not supported",
-                detail="A row that exists only because no person matches belongs to nobody.",
-                name="join",
-                hint=f"Write {source.ref.table} first: FROM {source.ref.table} LEFT JOIN ... Or use an inner join.",
-            )
-        unit_name = self._unit_column(source)
-        unit = self.column(Name((source.ref.alias, unit_name), 0, 0))
-        if unit.type not in UNIT_TYPES:
-            raise Unsupported("the unit column has a type that cannot name a unit")
-        from_sql, inner = self._from_sql(self._tree)
-        kept = conjuncts_of(where)
-        single = not self._check_work(self._undetermined(kept))
-        unique = any(set(k.columns) <= {unit_name} for k in source.table.keys)
-        key = self._snapshot.policy_name((source.table.schema, source.table.name))
-        assert key is not None
-        return PrivateRelation(
-            self.sources, from_sql, (*inner, *kept), kept, unit, unit_name, unique and single, not single, key
-        )
-
-    def _unit_column(self, source: Source) -> str:
-        key = self._snapshot.policy_name((source.table.schema, source.table.name))
-        unit = self._snapshot.policy.tables[key].unit if key is not None else None
-        if unit is None:
-            raise Internal("a private table has no unit")
-        if "->" in unit:
-            raise Unsupported(
-                f"{source.table.name} reaches its unit through another table, which is not supported yet",
-                name=source.ref.table,
-                hint="Ask about a table that carries the unit's own column.",
-            )
-        return unit.strip()
+    def _limits_key(self) -> str:
+        """Of several private tables, the one whose rows_per_group_max is the largest."""
+        policy = self.world.snapshot.policy
+        return max(sorted(set(self.world.limits)), key=lambda k: policy.limits_of(k).rows_per_group_max or 0)
 
     # -- names ----------------------------------------------------------------------------------------------------
     def column(self, name: Name) -> Value:
-        source = self._owner(name)
-        column = source.table.column(name.parts[-1])
-        if column is None:
-            raise self._unknown(name)
-        return column_value(source, column, self.narrowed.get((source.sql_alias, column.name)))
+        """The value of a column of its own, or of a query around it."""
+        if self._is_merged(name, "full"):
+            sides = [s.column(name.parts[0]).value for s in self.sources if name.parts[0] in s.columns]
+            return replace(sides[0], sql=f"COALESCE({', '.join(o.sql for o in sides)})", column=None)
+        hit = self.find(name)
+        if hit is None:
+            raise _unknown(name)
+        if hit[0] not in self.sources and self.outer is not None:
+            return self.outer.column(name)
+        value = hit[0].column(hit[1]).value
+        if hit[0].alias in self._nullable:
+            value = replace(value, null=True)
+        narrowed = self.narrowed.get((hit[0].sql_alias, hit[1]))
+        return value if narrowed is None else replace(value, bound=meet(value.bound, narrowed))
 
-    def _owner(self, name: Name) -> Source:
-        if len(name.parts) == 2:
-            found = [s for s in self.sources if s.ref.alias == name.parts[0]]
-        else:
-            found = [s for s in self.sources if s.table.column(name.parts[0]) is not None]
-            if len(found) > 1 and name.parts[0] in self._merged:
-                found = found[:1]
-        if len(found) != 1:
-            raise self._unknown(name)
-        return found[0]
-
-    def _unknown(self, name: Name) -> NoisegateError:
-        return Unsupported(
-            f"column {'.'.join(name.parts)} is not a column of this private question",
-            name=name.parts[-1],
-            detail="System columns, and columns of an outer query, cannot be used on private rows.",
-        )
-
-    # -- FROM -----------------------------------------------------------------------------------------------------
-    def _from_sql(self, node: From) -> tuple[str, tuple[Expr, ...]]:
-        """The generated FROM clause and the conditions of its inner joins, which filter like WHERE."""
-        if isinstance(node, TableRef):
-            source = next(s for s in self.sources if s.ref is node)
-            only = "ONLY " if node.only else ""
-            return f"{only}{table_sql(source.table)} AS {source.sql_alias}", ()
-        left, inner_left = self._from_sql(node.left)
-        right, inner_right = self._from_sql(node.right)
-        condition = self._join_condition(node)
-        match node.kind:
-            case "inner" | "cross":
-                inner = inner_left + inner_right + (condition[1] if condition is not None else ())
-            case "left":  # what holds inside the far side does not hold where it is filled up with NULLs
-                inner = inner_left
-            case "right":
-                inner = inner_right
-            case _:
-                raise Unsupported(
-                    "FULL JOIN with a private table is not supported",
-                    name="full",
-                    hint="Use LEFT JOIN from the private table.",
-                )
-        if condition is None:
-            return f"({left} CROSS JOIN {right})", inner
-        return f"({left} {node.kind.upper()} JOIN {right} ON ({condition[0]}))", inner
-
-    def _join_condition(self, node: Join) -> tuple[str, tuple[Expr, ...]] | None:
-        if node.on is not None:
-            return condition_sql(node.on, self.scope), _conjuncts(node.on)
-        equalities = tuple(self._using(node, c) for c in node.using)
-        if not equalities:
+    def find(self, name: Name) -> tuple[Source, str] | None:
+        """The own or outer source of a column, and the column's name in it; None where it is no plain column."""
+        if self._is_merged(name, "full"):
             return None
-        return " AND ".join(condition_sql(e, self.scope) for e in equalities), equalities
+        column = name.parts[-1]
+        if len(name.parts) == 2:
+            found = [s for s in self.sources if s.alias == name.parts[0]]
+        else:
+            found = [s for s in self.sources if column in s.columns]
+            if len(found) > 1 and column in self._merged:
+                found = found[-1:] if self._is_merged(name, "right") else found[:1]
+        if len(found) > 1:
+            raise _unknown(name)
+        if found and column in found[0].columns and column != OWN_UNIT:
+            return found[0], column
+        return self.outer.find(name) if self.outer is not None and not found else None
 
-    def _using(self, node: Join, column: str) -> Expr:
-        def side(part: From) -> Name:
-            ref = next((t for t in tables_of(part) if self._has(t, column)), None)
-            if ref is None:
-                raise Unsupported(f"column {column} of USING is not known", name=column)
-            return Name((ref.alias, column), 0, 0)
+    def _is_merged(self, name: Name, kind: str) -> bool:
+        return len(name.parts) == 1 and self._merged.get(name.parts[0]) == kind
 
-        return Op("=", (side(node.left), side(node.right)), 0, 0)
+    # -- conditions -----------------------------------------------------------------------------------------------
+    def _mark_positive(self, expr: Expr) -> None:
+        """Subqueries that are conditions of their own, under AND and OR only: there, NULL and false are the same."""
+        if isinstance(expr, Op) and expr.op in ("and", "or"):
+            for arg in expr.args:
+                self._mark_positive(arg)
+        else:
+            self.positive.add((expr.start, expr.end))
 
-    def _has(self, ref: TableRef, column: str) -> bool:
-        return any(s.ref is ref and s.table.column(column) is not None for s in self.sources)
-
-    def _check_work(self, repeating: list[Source]) -> list[Source]:
+    def _check_work(self, repeating: Iterable[Source]) -> None:
         """Refuse joins in which one private row could cause work without bound: time and time-outs are seen."""
-        most = self._snapshot.policy.answers.joined_rows_max
-        rows = math.prod(max(self._snapshot.public_rows.get(s.name, most + 1), 1) for s in repeating)
-        if rows > most:
+        most = self.world.snapshot.policy.answers.joined_rows_max
+        many = list(repeating)
+        rows = math.prod(max(s.rows if s.rows is not None else most + 1, 1) for s in many)
+        if many and rows > most:
             raise Unsupported(
                 f"a row of a private table could meet {rows} public rows in this join",
-                name=repeating[-1].ref.table,
+                name=many[-1].alias,
                 detail=f"At most {most} are allowed, by the policy's answers.joined_rows_max.",
-                hint=f"Join {repeating[-1].ref.table} on a unique key of it.",
+                hint=f"Join {many[-1].alias} on a unique key of it.",
             )
-        return repeating
-
-    def _undetermined(self, where: Iterable[Expr]) -> list[Source]:
-        """The public tables of which a private row may meet more than one row.
-
-        Claim: where there is none, no private row is repeated.
-        Assumes: `keys` are enforced, and re-read in the engine's transaction.
-        Because: a table whose key is equated with expressions over tables that are themselves determined contributes at
-        most one row. A condition restricts only the tables that it can remove: that of an outer join, its far side.
-        Checked by: tests/privacy/test_relation.py.
-        """
-        equalities = self._equalities(where)
-        determined = {s.sql_alias for s in self.sources if s.private}
-        pending = [s for s in self.sources if not s.private]
-        progress = True
-        while pending and progress:
-            progress = False
-            for source in list(pending):
-                bound = self._bound_columns(source, equalities, determined)
-                if any(set(k.columns) <= bound for k in source.table.keys):
-                    determined.add(source.sql_alias)
-                    pending.remove(source)
-                    progress = True
-        return pending
-
-    def _equalities(self, where: Iterable[Expr]) -> list[tuple[Op, frozenset[str]]]:
-        """Equalities, each with the aliases (of the text) of the tables whose rows it restricts."""
-        everything = frozenset(s.ref.alias for s in self.sources)
-        found = [(e, everything) for e in where if isinstance(e, Op) and e.op == "="]
-        pending: list[From] = [self._tree]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, TableRef):
-                continue
-            pending += [node.left, node.right]
-            side = {"left": node.right, "right": node.left}.get(node.kind, node)
-            restricted = frozenset(t.alias for t in tables_of(side))
-            conditions = conjuncts_of(node.on) or tuple(self._using(node, c) for c in node.using)
-            found += [(e, restricted) for e in conditions if isinstance(e, Op) and e.op == "="]
-        return found
-
-    def _bound_columns(
-        self, source: Source, equalities: Iterable[tuple[Op, frozenset[str]]], determined: set[str]
-    ) -> set[str]:
-        bound: set[str] = set()
-        for e, restricted in equalities:
-            if source.ref.alias not in restricted:
-                continue
-            for this, other in (e.args, e.args[::-1]):
-                name = _plain_name(this)
-                if name is None or self._owner(name) is not source:
-                    continue
-                others = {self._owner(n).sql_alias for n in walk(other) if isinstance(n, Name)}
-                if others <= determined:
-                    bound.add(name.parts[-1])
-        return bound
 
 
-def _plain_name(expr: Expr) -> Name | None:
-    """The column beneath casts that keep different values different (varchar to text)."""
-    if isinstance(expr, Cast) and expr.type == "text":
-        expr = expr.arg
-    return expr if isinstance(expr, Name) else None
-
-
-def _conjuncts(expr: Expr) -> tuple[Expr, ...]:
-    if isinstance(expr, Op) and expr.op == "and":
-        return tuple(c for arg in expr.args for c in _conjuncts(arg))
-    return (expr,)
-
-
-def conjuncts_of(expr: Expr | None) -> tuple[Expr, ...]:
-    """The conditions that all must hold."""
-    return () if expr is None else _conjuncts(expr)
-
-
-def condition_sql(expr: Expr, scope: Scope) -> str:
-    value = compile_expr(expr, scope)
-    if value.type != "bool":
-        raise Unsupported("a condition must be boolean")
-    return value.sql
-
-
-def table_sql(table: CatalogTable) -> str:
-    return f"{quote_name(table.schema)}.{quote_name(table.name)}"
-
-
-def _nullable_aliases(node: From) -> frozenset[str]:
-    if isinstance(node, TableRef):
-        return frozenset()
-    inside = _nullable_aliases(node.left) | _nullable_aliases(node.right)
-    left, right = ({t.alias for t in tables_of(n)} for n in (node.left, node.right))
-    match node.kind:
-        case "left":
-            return inside | right
-        case "right":
-            return inside | left
-        case "full":
-            return inside | left | right
-        case "inner" | "cross":
-            return inside
-        case _:
-            raise Refused("this kind of join is not supported")
-
-
-def _merged_columns(node: From) -> frozenset[str]:
-    if isinstance(node, TableRef):
-        return frozenset()
-    return frozenset(node.using) | _merged_columns(node.left) | _merged_columns(node.right)
+def _unknown(name: Name) -> NoisegateError:
+    return Unsupported(
+        f"column {'.'.join(name.parts)} is not a column of this private question",
+        name=name.parts[-1],
+        detail="System columns, and columns of an outer query, cannot be used on private rows.",
+    )

@@ -1,0 +1,44 @@
+"""Released answers and public values inside a private question: constants that the generated SQL takes as parameters.
+
+`{given:i:j}` stands for column j of Split.givens[i], an array of texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from noisegate.errors import Internal
+from noisegate.privacy.columns import Fact, Source, SourceColumn
+from noisegate.privacy.world import World
+from noisegate.query.interval import ANY
+from noisegate.query.total.casts import target_of
+from noisegate.query.tree import GivenRef
+from noisegate.query.values import INT_RANGES, Value
+
+
+def given_source(item: GivenRef, sql_alias: str, world: World) -> Source:
+    """Released answers and public values as a table of constants: their texts are parameters of the generated SQL."""
+    types = world.givens[item.index] if item.index < len(world.givens) else ()
+    if len(types) != len(item.columns):
+        raise Internal("a closed subquery was not typed")
+    shown = {}
+    for i, (name, output) in enumerate(zip(item.columns, types, strict=True)):
+        value = given_value(f"{sql_alias}.c{i}", output.sql)
+        shown[name] = SourceColumn(replace(value, column=(sql_alias, name)), Fact(False, private=False))
+    arrays = ", ".join(f"{{given:{item.index}:{i}}}" for i in range(len(types)))
+    columns = ", ".join(f"(r.v{i})::{given_type(output.sql)} AS c{i}" for i, output in enumerate(types))
+    names = ", ".join(f"v{i}" for i in range(len(types)))
+    sql = f"(SELECT {columns} FROM pg_catalog.unnest({arrays}) AS r({names})) AS {sql_alias}"
+    return Source(item.alias, sql_alias, sql, shown, False, rows=None)
+
+
+def given_value(sql: str, type_sql: str) -> Value:
+    base, first, second = target_of(type_sql)
+    scale = second if base == "numeric" and first is not None else 0 if base in ("int2", "int4", "int8") else None
+    return Value(sql, base, INT_RANGES.get(base, ANY), scale=scale)
+
+
+def given_type(type_sql: str) -> str:
+    """The engine's name of a closed subquery's column type. Raises Unsupported for types without a canonical text."""
+    base, _, _ = target_of(type_sql)
+    return f"pg_catalog.{base}"

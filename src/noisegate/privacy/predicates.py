@@ -1,0 +1,192 @@
+"""Subqueries in the expressions of a private question: EXISTS, IN and scalars that stay within a unit, and values of
+closed subqueries that were released or are public.
+
+Claim: the value is a function of the outer row's unit's rows and of public rows. Because: every private row of the
+subquery is tied to the outer row's unit by equalities that must hold at its top level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from noisegate.errors import Internal, NoisegateError, Unsupported
+from noisegate.plan.units import UNIT
+from noisegate.privacy.bodies import source_of
+from noisegate.privacy.columns import OWN_UNIT, Source
+from noisegate.privacy.derived import body_of
+from noisegate.privacy.givens import given_type, given_value
+from noisegate.privacy.relation import Resolver
+from noisegate.query.total import compile_expr
+from noisegate.query.total.table import OPERATORS
+from noisegate.query.tree import Expr, Given, Subquery
+from noisegate.query.values import INTS, TEXTS, Value
+
+
+def special(expr: Expr, resolver: Resolver) -> Value | None:
+    """The value of an expression that compile_expr leaves to the relation; None for all others."""
+    match expr:
+        case Subquery():
+            return _subquery(expr, resolver)
+        case Given():
+            return _given(expr, resolver)
+        case _:
+            return None
+
+
+def _subquery(expr: Subquery, resolver: Resolver) -> Value:
+    match expr.kind:
+        case "exists":
+            source = _inner(expr, resolver)
+            _must_be_tied(source, resolver, None, None)
+            return Value(f"EXISTS (SELECT 1 FROM {source.sql})", "bool")
+        case "in":
+            return _member(expr, resolver, negated=False)
+        case "any" if expr.op == "=":
+            return _member(expr, resolver, negated=False)
+        case "all" if expr.op == "<>":
+            return _member(expr, resolver, negated=True)
+        case "scalar":
+            return _scalar(expr, resolver)
+        case _:
+            raise Unsupported(
+                f"{expr.op} {expr.kind.upper()} over people's rows is not supported in a private question",
+                name="select",
+                hint="Use EXISTS with the condition inside.",
+            )
+
+
+def _inner(expr: Subquery, resolver: Resolver) -> Source:
+    body = body_of(expr.query, (), resolver.world, resolver)
+    return source_of(body, "", resolver.world.alias())
+
+
+def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
+    """`arg IN (query)` as EXISTS, and `arg <> ALL (query)` as NOT EXISTS.
+
+    Claim: equal to PostgreSQL's value, but that NULL may be false. Because: a member is a row that equals `arg`;
+    without one, the value is NULL only if `arg` or a row is NULL: neither can be, or NULL and false mean the same here.
+    """
+    if expr.arg is None:
+        raise Internal("IN without an argument")
+    arg = compile_expr(expr.arg, resolver.scope)
+    source = _inner(expr, resolver)
+    name = next((n for n in source.columns if n != OWN_UNIT), None)
+    if name is None:
+        raise Unsupported("IN needs a subquery with one column", name="in")
+    item = source.column(name)
+    _must_be_tied(source, resolver, arg, name)
+    certain = item.fact.not_null and _not_null(arg, resolver)
+    if not certain and (negated or (expr.start, expr.end) not in resolver.positive):
+        raise Unsupported(
+            "NOT IN over columns that may be NULL is not supported in a private question",
+            name="in",
+            detail="One person's NULL would empty everybody's answer.",
+            hint="Use NOT EXISTS (SELECT ... WHERE the columns are equal).",
+        )
+    equal = OPERATORS[("=", 2)].rule(item.value, arg)
+    word = "NOT EXISTS" if negated else "EXISTS"
+    return Value(f"{word} (SELECT 1 FROM {source.sql} WHERE {equal.sql})", "bool")
+
+
+def _not_null(value: Value, resolver: Resolver) -> bool:
+    if value.const is not None:
+        return value.const.text is not None
+    here: Resolver | None = resolver
+    while here is not None:
+        for source in here.sources:
+            if value.column is not None and source.sql_alias == value.column[0]:
+                nullable = here.is_nullable(source)
+                return source.column(value.column[1]).fact.not_null and not nullable
+        here = here.outer
+    return False
+
+
+def _scalar(expr: Subquery, resolver: Resolver) -> Value:
+    body = body_of(expr.query, (), resolver.world, resolver)
+    source = source_of(body, "", resolver.world.alias())
+    _must_be_tied(source, resolver, None, None)
+    if not body.single:
+        raise Unsupported(
+            "a scalar subquery over people's rows must have one row by its form",
+            name="select",
+            hint="Aggregate in it, or add ORDER BY ... LIMIT 1.",
+        )
+    name = next(iter(source.columns))
+    value = source.column(name).value
+    return replace(value, sql=f"(SELECT {value.sql} FROM {source.sql})", column=None, const=None)
+
+
+def _must_be_tied(source: Source, resolver: Resolver, arg: Value | None, name: str | None) -> None:
+    """Raises Unsupported unless every row of the subquery that matters is of the outer row's unit."""
+    if not source.private or source.tied:
+        return
+    if arg is not None and arg.column is not None and name is not None and _same_unit(source, name, arg, resolver):
+        return
+    raise untied(source)
+
+
+def _same_unit(source: Source, name: str, arg: Value, resolver: Resolver) -> bool:
+    """Whether the equality of `arg` with the subquery's column `name` ties both to one unit."""
+    outer = next((s for s in resolver.private_sources() if arg.column and s.sql_alias == arg.column[0]), None)
+    if outer is None or arg.column is None:
+        return False
+    return any(
+        d.columns == (name,) and e.columns == (arg.column[1],) and d.label == e.label
+        for d in source.determinants
+        for e in outer.determinants
+    )
+
+
+def untied(source: Source) -> NoisegateError:
+    unit = next((d.columns[0] for d in source.determinants if d.label == UNIT and d.columns[0] != OWN_UNIT), None)
+    return Unsupported(
+        "a subquery over people's rows must be about the same person as the row around it",
+        name="select",
+        detail="One person's rows may not decide about another's.",
+        hint="Add to its WHERE the condition that its unit's column"
+        + (f" ({unit})" if unit else "")
+        + " equals the outer one.",
+    )
+
+
+def _given(expr: Given, resolver: Resolver) -> Value:
+    """A value that is a function of releases and public rows: a parameter of the generated SQL."""
+    types = resolver.world.givens[expr.index] if expr.index < len(resolver.world.givens) else ()
+    if expr.kind == "exists":
+        return Value(f"(pg_catalog.cardinality({{given:{expr.index}:0}}) > 0)", "bool")
+    if len(types) != 1:
+        raise Internal("a closed subquery was not typed")
+    kind = given_type(types[0].sql)
+    if expr.kind == "scalar":
+        return given_value(f"(({{given:{expr.index}:0}})[1])::{kind}", types[0].sql)
+    if expr.arg is None:
+        raise Internal("IN without an argument")
+    return _given_member(expr, compile_expr(expr.arg, resolver.scope), types[0].sql)
+
+
+def _given_member(expr: Given, arg: Value, type_sql: str) -> Value:
+    """Membership in constants, NULLs included: PostgreSQL's own ANY and ALL over an array."""
+    kind = _common(arg, given_value("", type_sql))
+    array = f"({{given:{expr.index}:0}})::{given_type(type_sql)}[]::pg_catalog.{kind}[]"
+    match expr.kind, expr.op:
+        case ("in", _) | ("any", "="):
+            return Value(f"(({arg.sql})::pg_catalog.{kind} = ANY ({array}))", "bool")
+        case ("all", "<>"):
+            return Value(f"(({arg.sql})::pg_catalog.{kind} <> ALL ({array}))", "bool")
+        case _:
+            raise Unsupported(f"{expr.op} {expr.kind.upper()} is not supported in a private question", name="select")
+
+
+def _common(a: Value, b: Value) -> str:
+    """The type in which both compare without a loss."""
+    if a.type == b.type and a.type not in INTS:
+        return a.type
+    if {a.type, b.type} <= INTS | {"numeric"}:
+        return "numeric" if "numeric" in (a.type, b.type) or a.wide else "int8"
+    if {a.type, b.type} <= TEXTS:
+        return "text" if a.type == b.type == "text" else "bpchar"
+    raise Unsupported(f"comparing {a.type} with {b.type} is not supported in a private question", name="in")
+
+
+__all__: Sequence[str] = ("special", "untied")

@@ -1,0 +1,366 @@
+"""Aggregates and windows whose input is one unit's rows: expressions of nested queries, each in a form that cannot fail
+and whose value is a function of that unit's rows alone, never of their physical order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from noisegate.errors import NoisegateError, Refused, Unsupported
+from noisegate.privacy.columns import Fact
+from noisegate.privacy.joins import condition_sql
+from noisegate.privacy.relation import Resolver
+from noisegate.privacy.world import Relation
+from noisegate.query.interval import ANY, Interval, between, hull, point
+from noisegate.query.total import Scope, compile_expr
+from noisegate.query.total.numbers import narrow
+from noisegate.query.tree import Call, Expr, Select, SortKey, walk
+from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value, tame_float, tame_numeric
+from noisegate.query.words import ANSWERED_AGGREGATES, OTHER_AGGREGATES, ROW_AGGREGATES
+
+AGGREGATES = ANSWERED_AGGREGATES | OTHER_AGGREGATES
+_COUNT = INT_RANGES["int8"]
+_ORDERED = frozenset("row_number ntile lag lead first_value last_value nth_value".split())  # ties would show scan order
+_RANKS = frozenset("rank dense_rank percent_rank cume_dist".split())
+_SORTABLE = frozenset(
+    "int2 int4 int8 numeric float4 float8 text bpchar bool date time timestamp timestamptz uuid enum".split()
+)
+_END = r"(unbounded preceding|unbounded following|current row|[0-9]{1,9} (?:preceding|following))"
+_FRAME = re.compile(rf"(rows|groups|range)( between)? {_END}( and {_END})?\Z")
+_SPREADS = frozenset("variance var_samp var_pop stddev stddev_samp stddev_pop".split())
+
+
+class Within:
+    """Compiles the expressions of one nested block."""
+
+    def __init__(self, resolver: Resolver, relation: Relation, select: Select) -> None:
+        self._resolver = resolver
+        self._relation = relation
+        self._select = select
+        self._keys: list[Value] = []
+        self.scope = Scope(resolver.column, resolver.world.constants, special=self._special)
+        limits = [resolver.world.snapshot.policy.limits_of(k) for k in resolver.world.limits]
+        self._rows = max((x.rows_per_group_max or 1 for x in limits), default=1)
+
+    def group_by(self, keys: Sequence[Value]) -> None:
+        self._keys = list(keys)
+
+    def output(self, expr: Expr) -> Value:
+        """An output of a grouped block: a group key keeps its settled form."""
+        value = compile_expr(expr, self.scope)
+        plain = next((k for k in self._keys if k.sql == settled(value).sql), None)
+        return plain if plain is not None else value
+
+    def fact(self, expr: Expr, fact: Fact) -> Fact:
+        counted = isinstance(expr, Call) and expr.name == "count" and expr.over is None
+        return replace(fact, not_null=fact.not_null or counted)
+
+    def names_unit(self, values: Sequence[Value]) -> bool:
+        """Whether rows that agree in the values belong to one unit: they include a determinant of a source that is
+        there in every row."""
+        columns = {v.column for v in values if v.column is not None}
+        return any(
+            all((s.sql_alias, c) in columns for c in d.columns)
+            for s in self._resolver.sources
+            if s.sql_alias in self._relation.present
+            for d in s.determinants
+        )
+
+    def count(self, expr: Expr, most: int) -> int:
+        """A constant number of rows."""
+        const = self._resolver.world.constants.get((expr.start, expr.end))
+        if const is None or const.number is None or const.number.denominator != 1 or not 0 <= const.number <= most:
+            raise Unsupported("a constant number of rows is needed here in a private question", name="limit")
+        return int(const.number)
+
+    def _special(self, expr: Expr) -> Value | None:
+        if isinstance(expr, Call) and expr.over is not None:
+            return self._window(expr)
+        if isinstance(expr, Call) and (expr.name in AGGREGATES or expr.within):
+            if not self._select.grouped:
+                raise Unsupported(f"{expr.name} cannot stand here in a private question", name=expr.name)
+            return self._aggregate(expr, self._resolver.scope, "")
+        return self._resolver.scope.special(expr)
+
+    # -- aggregates -----------------------------------------------------------------------------------------------
+    def _aggregate(self, call: Call, scope: Scope, over: str) -> Value:
+        """Claim: a function of the unit's rows as a multiset. Because: sums over floating point are taken in numeric,
+        which adds exactly; what depends on the order of rows is refused."""
+        if call.extras or call.order:
+            raise Unsupported(f"ORDER BY in {call.name} is not supported inside a private question", name=call.name)
+        tail = f" FILTER (WHERE {condition_sql(call.filter, scope)})" if call.filter is not None else ""
+        tail += over
+        if call.star:
+            return Value(f"pg_catalog.count(*){tail}", "int8", _COUNT, between(0, self._rows), 0)
+        if call.within:
+            return self._ordered_set(call, scope, tail)
+        if len(call.args) != 1:
+            raise self._refuse(call)
+        arg = compile_expr(call.args[0], scope)
+        word = "DISTINCT " if call.distinct else ""
+        match call.name:
+            case "count":
+                return Value(f"pg_catalog.count({word}{arg.sql}){tail}", "int8", _COUNT, between(0, self._rows), 0)
+            case "sum":
+                return self._sum(call, arg, word, tail)
+            case "avg":
+                return self._avg(call, arg, word, tail)
+            case "min" | "max" if arg.type in _SORTABLE - {"bool"}:
+                return settled(replace(arg, sql=f"pg_catalog.{call.name}({arg.sql}){tail}", column=None, const=None))
+            case "bool_and" | "bool_or" | "every" if arg.type == "bool":
+                return Value(f"pg_catalog.{call.name}({arg.sql}){tail}", "bool")
+            case name if name in _SPREADS and arg.type in NUMBERS:
+                return self._spread(call, arg, word, tail)
+            case _:
+                raise self._refuse(call)
+
+    def _sum(self, call: Call, arg: Value, word: str, tail: str) -> Value:
+        bound = _times(arg.bound, self._rows)
+        declared = self._declared(arg)
+        if declared is not None:
+            bound = Interval(
+                max(-declared, bound.lo) if bound.lo is not None else -declared,
+                min(declared, bound.hi) if bound.hi is not None else declared,
+            )
+        if arg.type in INTS:
+            whole = _exactly(arg)
+            kind = "numeric" if arg.type == "int8" else "int8"
+            safe = ANY if kind == "numeric" else _COUNT
+            return Value(f"pg_catalog.sum({word}{whole.sql}){tail}", kind, safe, bound, 0)
+        if arg.type == "numeric":
+            kept = tame_numeric(arg)
+            return Value(f"pg_catalog.sum({word}{kept.sql}){tail}", "numeric", ANY, bound, arg.scale)
+        if arg.type in ("float4", "float8"):
+            sql = f"(pg_catalog.sum({word}({tame_float(arg).sql})::pg_catalog.numeric){tail})::pg_catalog.float8"
+            return Value(sql, "float8", ANY, bound)
+        raise self._refuse(call)
+
+    def _declared(self, arg: Value) -> Fraction | None:
+        """The unit total that the policy declares for a plain column whose rows no join repeats."""
+        source = next((s for s in self._resolver.sources if arg.column and s.sql_alias == arg.column[0]), None)
+        if source is None or arg.column is None:
+            return None
+        fact = self._resolver.fact_of(source, source.column(arg.column[1]).fact, self._relation)
+        total = fact.policy.unit_total if fact.policy is not None and not fact.multiplied else None
+        return Fraction(total) if total is not None else None
+
+    def _avg(self, call: Call, arg: Value, word: str, tail: str) -> Value:
+        if arg.type in ("float4", "float8"):
+            sql = f"(pg_catalog.avg({word}({tame_float(arg).sql})::pg_catalog.numeric){tail})::pg_catalog.float8"
+            return Value(sql, "float8", ANY, arg.bound)
+        if arg.type not in INTS | {"numeric"}:
+            raise self._refuse(call)
+        kept = _exactly(arg) if arg.type in INTS else tame_numeric(arg)
+        return Value(f"pg_catalog.avg({word}{kept.sql}){tail}", "numeric", kept.safe, arg.bound)
+
+    def _spread(self, call: Call, arg: Value, word: str, tail: str) -> Value:
+        if arg.type in ("float4", "float8"):
+            inner, kind = f"({tame_float(arg).sql})::pg_catalog.numeric", "float8"
+        else:
+            inner, kind = (_exactly(arg) if arg.type in INTS else tame_numeric(arg)).sql, "numeric"
+        sql = f"pg_catalog.{call.name}({word}{inner}){tail}"
+        sql = f"({sql})::pg_catalog.float8" if kind == "float8" else sql
+        width = arg.bound.hi - arg.bound.lo if arg.bound.lo is not None and arg.bound.hi is not None else None
+        top = None if width is None else width if call.name.startswith("stddev") else width * width
+        return Value(sql, kind, ANY, Interval(Fraction(0), top))
+
+    def _ordered_set(self, call: Call, scope: Scope, tail: str) -> Value:
+        """percentile_cont, percentile_disc and mode: functions of the sorted values."""
+        if len(call.within) != 1:
+            raise self._refuse(call)
+        key = call.within[0]
+        arg = compile_expr(key.expr, scope)
+        order = f"WITHIN GROUP (ORDER BY {{}}{_direction(key)})"
+        if call.name == "mode" and not call.args and arg.type in _SORTABLE:
+            kept = settled(arg)
+            return replace(kept, sql=f"pg_catalog.mode() {order.format(kept.sql)}{tail}", column=None, const=None)
+        if call.name not in ("percentile_cont", "percentile_disc") or len(call.args) != 1 or arg.type not in _SORTABLE:
+            raise self._refuse(call)
+        const = self._resolver.world.constants.get((call.args[0].start, call.args[0].end))
+        if const is None or const.number is None or not 0 <= const.number <= 1:
+            raise Unsupported("a percentile inside a private question takes one constant in [0, 1]", name=call.name)
+        share = f"'{float(const.number)!r}'::pg_catalog.float8"
+        if call.name == "percentile_cont":
+            if arg.type != "float8":
+                raise self._refuse(call)
+            arg = tame_float(arg)
+        kept = settled(arg)
+        sql = f"pg_catalog.{call.name}({share}) {order.format(kept.sql)}{tail}"
+        return replace(kept, sql=sql, column=None, const=None, exponents=None)
+
+    def _refuse(self, call: Call) -> NoisegateError:
+        if call.name in ROW_AGGREGATES:
+            return Refused(f"{call.name} would show rows of people", name=call.name, hint="Use count, sum or avg.")
+        return Unsupported(
+            f"{call.name} in this form is not supported inside a private question",
+            name=call.name,
+            hint="Use count, sum, avg, min, max, bool_and, bool_or, a variance or a percentile.",
+        )
+
+    # -- windows --------------------------------------------------------------------------------------------------
+    def _window(self, call: Call) -> Value:
+        """Claim: the value is a function of the unit's rows as a multiset. Because: the partition is of one unit, and
+        where order shows, it is total: the analyst's keys, then every column that the block reads, so that rows that
+        tie are interchangeable (docs/privacy.md, order below the aggregate)."""
+        spec = call.over
+        assert spec is not None
+        parts = [compile_expr(e, self.scope) for e in spec.partition]
+        if self._relation.anchor is not None and not self._relation.tied and not self.names_unit(parts):
+            raise Unsupported(
+                f"{call.name} OVER rows of several people is not supported inside a private question",
+                name="over",
+                hint="Add PARTITION BY the privacy unit's column.",
+            )
+        frame = self._frame(spec.frame)
+        ordered = call.name in _ORDERED or (frame.startswith("rows") and call.name not in _RANKS)
+        if call.name == "last_value" and not (frame.startswith("rows") or frame.endswith("unbounded following")):
+            raise Unsupported(
+                "last_value over the default frame depends on the order of equal rows",
+                name="last_value",
+                hint="Add ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING.",
+            )
+        order = self.order(spec.order) if ordered else self._keys_sql(spec.order)
+        partition = f"PARTITION BY {', '.join(p.sql for p in parts)}" if parts else ""
+        words = " ".join(w for w in (partition, order.strip(), frame.upper()) if w)
+        return self._windowed(call, f" OVER ({words})", self._select.grouped)
+
+    def _windowed(self, call: Call, over: str, grouped: bool) -> Value:
+        name, scope = call.name, self.scope
+        if name in AGGREGATES and name not in _ORDERED | _RANKS:
+            if call.distinct:
+                raise self._refuse(call)
+            return self._aggregate(call, scope, over)
+        args = [compile_expr(a, scope) for a in call.args]
+        match name, len(args):
+            case (("row_number" | "rank" | "dense_rank"), 0):
+                return Value(f"pg_catalog.{name}(){over}", "int8", between(1, 2**62), between(1, self._rows), 0)
+            case (("percent_rank" | "cume_dist"), 0):
+                return Value(f"pg_catalog.{name}(){over}", "float8", between(0, 1), between(0, 1))
+            case "ntile", 1:
+                n = max(self.count(call.args[0], 10**6), 1)
+                return Value(f"pg_catalog.ntile({n}){over}", "int4", between(1, n), between(1, n), 0)
+            case (("lag" | "lead"), (1 | 2 | 3)):
+                return self._shifted(call, args, over)
+            case (("first_value" | "last_value"), 1):
+                return replace(args[0], sql=f"pg_catalog.{name}({args[0].sql}){over}", column=None, const=None)
+            case "nth_value", 2:
+                n = max(self.count(call.args[1], 10**6), 1)
+                return replace(args[0], sql=f"pg_catalog.nth_value({args[0].sql}, {n}){over}", column=None, const=None)
+            case _:
+                raise Unsupported(f"window function {name} is not supported in a private question", name=name)
+
+    def _shifted(self, call: Call, args: Sequence[Value], over: str) -> Value:
+        value = args[0]
+        inner = value.sql
+        if len(args) > 1:
+            inner += f", {self.count(call.args[1], 10**6)}"
+        if len(args) > 2:
+            default = args[2]
+            if default.type != value.type or value.type in INTS:
+                value = _exactly(value) if value.type in INTS else value
+                if default.type not in INTS or value.type not in INTS:
+                    raise self._refuse(call)
+            fallback = default.sql if default.type not in INTS else f"({narrow(default, value.type).sql})"
+            inner = f"{value.sql}, {self.count(call.args[1], 10**6)}, {fallback}"
+            safe, bound = hull([value.safe, default.safe]), hull([value.bound, default.bound])
+            value = replace(value, safe=safe, bound=bound, exponents=None, scale=0 if value.type in INTS else None)
+        return replace(value, sql=f"pg_catalog.{call.name}({inner}){over}", column=None, const=None)
+
+    def _frame(self, words: str) -> str:
+        """The frame, of known words only."""
+        text = " ".join(words.lower().split())
+        if not text:
+            return ""
+        if not _FRAME.match(text) or (text.startswith("range") and re.search("[0-9]", text)):
+            raise Unsupported("this window frame is not supported in a private question", name="over")
+        return text
+
+    def order(self, keys: Sequence[SortKey], first: Sequence[str] = ()) -> str:
+        """ORDER BY with a total order: the keys, then everything that the block reads."""
+        parts = [*first, *(self._key_sql(k) for k in keys)]
+        ties = self._keys if self._select.grouped else self._observed()
+        parts += [t for v in ties for t in tie_break(v)]
+        if self._relation.unit is not None:
+            parts.append(self._relation.unit.sql)
+        return f" ORDER BY {', '.join(dict.fromkeys(parts))}" if parts else ""
+
+    def _keys_sql(self, keys: Sequence[SortKey]) -> str:
+        return f"ORDER BY {', '.join(self._key_sql(k) for k in keys)}" if keys else ""
+
+    def _key_sql(self, key: SortKey) -> str:
+        return sort_sql(compile_expr(key.expr, self.scope)) + _direction(key)
+
+    def _observed(self) -> list[Value]:
+        """The columns that the block's outputs and windows read."""
+        names = [n for i in self._select.items for n in walk(i.expr)]
+        names += [n for k in self._select.order for n in walk(k.expr)]
+        names += [n for e in self._select.distinct_on for n in walk(e)]
+        found: dict[str, Value] = {}
+        for node in names:
+            if type(node).__name__ == "Name":
+                value = self._resolver.scope.column(node)  # type: ignore[arg-type]
+                found[value.sql] = value
+            elif type(node).__name__ == "Subquery":
+                raise Unsupported(
+                    "a subquery beside an order of rows is not supported in a private question", name="select"
+                )
+        return list(found.values())
+
+
+def settled(value: Value) -> Value:
+    """A form in which equal values are the same value, whichever row they come from.
+
+    Claim: `=` implies equal bytes. Because: trailing zeros, negative zero and trailing blanks are gone; other types
+    that may be grouped have one form for a value (text has a deterministic collation).
+    """
+    match value.type:
+        case "numeric" if value.scale is None:
+            return replace(value, sql=f"pg_catalog.trim_scale({value.sql})")
+        case "numeric" if value.column is None and value.const is None and value.scale is not None:
+            return replace(value, sql=f"pg_catalog.round({value.sql}, {value.scale})")
+        case "float4" | "float8":
+            return replace(value, sql=f"({value.sql} + '0'::pg_catalog.{value.type})")
+        case "bpchar":
+            return replace(value, sql=f"(({value.sql})::pg_catalog.text)::pg_catalog.bpchar")
+        case t if t in _SORTABLE:
+            return value
+        case _:
+            raise Unsupported(f"a value of type {value.type} cannot be grouped in a private question")
+
+
+def sort_sql(value: Value) -> str:
+    if value.type not in _SORTABLE:
+        raise Unsupported(f"a value of type {value.type} cannot be ordered in a private question")
+    return value.sql
+
+
+def tie_break(value: Value) -> list[str]:
+    """Sort keys under which rows that tie show the same bytes."""
+    if value.type not in _SORTABLE:
+        return [f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
+    if value.type in ("text", "bpchar") or (value.type == "numeric" and value.scale is None):
+        return [f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
+    if value.type in ("float4", "float8"):
+        return [value.sql, f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
+    return [value.sql]
+
+
+def _direction(key: SortKey) -> str:
+    nulls = {None: "", True: " NULLS FIRST", False: " NULLS LAST"}[key.nulls_first]
+    return (" DESC" if key.descending else "") + nulls
+
+
+def _exactly(value: Value) -> Value:
+    """An integer whose SQL has its own type."""
+    limits = INT_RANGES[value.type]
+    assert limits.lo is not None and limits.hi is not None
+    return value if value.safe.within(int(limits.lo), int(limits.hi)) else narrow(value, value.type)
+
+
+def _times(interval: Interval, rows: int) -> Interval:
+    lo = None if interval.lo is None else interval.lo * rows
+    hi = None if interval.hi is None else interval.hi * rows
+    return hull([point(0), Interval(lo, hi)])
