@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisegate.errors import Internal
@@ -20,6 +20,7 @@ def worst(prices: tuple[Fraction, ...], asked: list[Part]) -> Fraction:
 
 
 @given(fractions, parts)
+@settings(max_examples=60, deadline=None)
 def test_prices_add_up_exactly_and_none_starves(price: Fraction, asked: list[Part]) -> None:
     prices = allocate(price, asked)
     assert sum(prices) == price
@@ -27,6 +28,7 @@ def test_prices_add_up_exactly_and_none_starves(price: Fraction, asked: list[Par
 
 
 @given(fractions, parts, st.data())
+@settings(max_examples=60, deadline=None)
 def test_no_other_division_has_a_smaller_largest_relative_noise(
     price: Fraction, asked: list[Part], data: st.DataObject
 ) -> None:

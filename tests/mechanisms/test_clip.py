@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ def test_limits_are_powers_of_two_up_to_the_most(most: int, limits: tuple[int, .
 
 
 @given(totals, st.integers(1000, 5000))
+@settings(max_examples=60, deadline=None)
 def test_clipped_sums_follow_from_buckets(values: list[int], most: int) -> None:
     limits = clip_limits(most)
     sums, signs = [0] * len(limits), [0] * len(limits)
@@ -52,6 +53,7 @@ def test_clipped_sums_follow_from_buckets(values: list[int], most: int) -> None:
 
 
 @given(st.lists(st.lists(st.integers(-2000, 2000), max_size=3), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
 def test_one_unit_changes_the_histogram_by_its_groups(units: list[list[int]]) -> None:
     """Each unit has at most K = 3 pairs; totals beyond the last limit stand in the last bucket."""
     limits = clip_limits(1000)
@@ -62,6 +64,7 @@ def test_one_unit_changes_the_histogram_by_its_groups(units: list[list[int]]) ->
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
 def test_without_noise_nothing_is_clipped_and_no_more_is_allowed_than_needed(values: list[int]) -> None:
     limits, price = clip_limits(10**6), Fraction(10**9)
     chosen = choose_clip(histogram(values, limits), limits, scale_for(1, price), groups=1, rows=1, price=price)

@@ -51,6 +51,7 @@ def random_cells(shape: TreeShape, groups: int, seed: int) -> list[tuple[int, in
 
 
 @given(st.integers(1, 10**12), st.booleans())
+@settings(max_examples=60, deadline=None)
 def test_leaves_cover_all_steps_and_no_more(steps: int, root: bool) -> None:
     shape = shape_for(steps, root=root)
     assert (shape.leaves - 1) * shape.width < steps <= shape.leaves * shape.width
@@ -195,6 +196,7 @@ def test_masses_are_not_negative_and_keep_the_total(shape: TreeShape, seed: int,
 
 
 @given(st.lists(st.integers(-500, 500), min_size=2, max_size=20))
+@settings(max_examples=60, deadline=None)
 def test_a_family_becomes_the_nearest_one_without_negatives(values: list[int]) -> None:
     """The optimum's own conditions: one cut for all that stay, nothing above the cut for those that go."""
     shape = TreeShape(len(values), 1, 16, (len(values),), False)

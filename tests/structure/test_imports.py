@@ -40,13 +40,16 @@ PARTS: dict[tuple[str, str], set[str]] = {
     ("room", "wire"): {"noisegate.wire.gate", "noisegate.wire.messages"},
     ("settings", "wire"): {"noisegate.wire.gate"},
     ("gateway", "wire"): {"noisegate.wire.gate"},
-    ("privacy", "mechanisms"): {"noisegate.mechanisms.scale", "noisegate.mechanisms.threshold"},
+    ("privacy", "mechanisms"): {  # light ones: neither numpy nor the sampler
+        f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "scale", "shape", "threshold")
+    },
     ("gateway", "mechanisms"): {"noisegate.mechanisms.gate"},
 }
 
 BORDERS: dict[str, set[str]] = {
     "asyncpg": {"engine"},
     "cryptography": {"wire"},
+    "numpy": {"mechanisms"},
     "opendp": {"mechanisms"},
     "psycopg": {"cli", "demo", "query", "room"},  # query: the decoders of binary values, without a connection
     "pydantic": {"policy"},
