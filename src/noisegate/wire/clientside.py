@@ -94,7 +94,7 @@ class ClientSide:
             if length < 4 or end > size:
                 break
             try:
-                action = self._judge(data[at], data[at + 5 : end])
+                action = self._handler(data[at])(self, data[at + 5 : end])
             except m.ProtocolViolation as violation:
                 self._end(reports.fatal("08P01", str(violation)))
                 return
@@ -141,16 +141,19 @@ class ClientSide:
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def _judge(self, kind: int, body: bytes) -> Action:
+    def _handler(self, kind: int) -> Callable[[ClientSide, bytes], Action]:
         room = self._room
         if room.skip and kind != _SYNC and kind != _TERMINATE:
-            return b""
+            return ClientSide._drop
         if room.copying and kind not in _IN_COPY:
             raise m.ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            raise m.ProtocolViolation(f"invalid frontend message type {kind}")
-        return handler(self, body)
+        try:
+            return _HANDLERS[kind]
+        except KeyError:
+            raise m.ProtocolViolation(f"invalid frontend message type {kind}") from None
+
+    def _drop(self, body: bytes) -> Action:
+        return b""
 
     def _query(self, body: bytes) -> Action:
         if self._room.backslash_quotes:

@@ -85,7 +85,7 @@ class Parse(NamedTuple):
             raise ProtocolViolation("invalid message format")
         (count,) = _UINT16.unpack_from(body, at)
         _done(body, at + 2 + 4 * count)
-        return cls(name, text, struct.unpack_from(f"!{count}I", body, at + 2))
+        return cls(name, text, struct.unpack_from(f"!{count}I", body, at + 2) if count else ())
 
 
 NO_PARAMS = b"\0\0\0\0"  # no formats, no values
