@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from noisegate.errors import PolicyError
 from noisegate.policy.load import load_files, load_policies, load_text, policy_hash
+from noisegate.policy.names import UnitPath, unit_path
 
 GOOD = """\
 database: demo
@@ -135,7 +136,13 @@ MISTAKES = [
     ("email:", "ctid:", 13, "'ctid' is a system column"),
     ("    public: true\n", "    public: false\n", 24, "neither whose its rows are nor that they are public"),
     ("    unit: user_id\n", "    unit: user_id\n    public: true\n", 16, "has a unit and is public"),
-    ("event_id -> events.user_id", "event_id -> user_id", 22, "write 'user_id' or 'order_id -> orders.user_id'"),
+    ("event_id -> events.user_id", "event_id -> user_id", 22, "write 'user_id', 'order_id -> orders.user_id' or"),
+    ("event_id -> events.user_id", "(event_id, at -> events.user_id", 22, "is not a column or a chain"),
+    ("event_id -> events.user_id", "(event_id) -> events.user_id", 22, "is not a column or a chain"),
+    ("event_id -> events.user_id", "(at, at) -> events.user_id", 22, "is not a column or a chain"),
+    ("event_id -> events.user_id", "event_id -> events.(user_id, at)", 22, "is not a column or a chain"),
+    ("event_id -> events.user_id", "event_id -> events.user_id -> users.plan", 22, "the chain goes on with 'events"),
+    ("    unit: user_id\n", "    unit: at -> users.id\n", 22, "the unit of 'events' is 'at -> users.id'; write that"),
     ("event_id -> events.user_id", "event_id -> evnts.user_id", 22, "did you mean 'events'?"),
     ("event_id -> events.user_id", "event_id -> events.id", 22, "the unit of 'events' is 'user_id'"),
     ("event_id -> events.user_id", "event_id -> countries.code", 22, "which is not private"),
@@ -165,6 +172,25 @@ MISTAKES = [
     ("database: demo", "database: demo\n<<: {a: 1}", 2, "a key must be a plain name"),
     ("database: demo", "database: !!binary demo", 1, "is not used here; write the plain value"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("user_id", UnitPath("user_id")),
+        ("order_id -> orders.user_id", UnitPath("order_id", (("orders", "user_id"),))),
+        (
+            "( no,region )->shop.lines.(order_no, part) -> shop.orders.user_id",
+            UnitPath("(no, region)", (("shop.lines", "(order_no, part)"), ("shop.orders", "user_id"))),
+        ),
+        ("(no, region)", None),
+        ("a, b -> c.d", UnitPath("a, b", (("c", "d"),))),  # a name may hold anything
+        ("a -> b.()", None),
+        ("", None),
+    ],
+)
+def test_how_a_path_to_the_unit_is_written(text: str, path: UnitPath | None) -> None:
+    assert unit_path(text) == path
 
 
 def test_the_policy_of_the_mistakes_has_none() -> None:

@@ -131,6 +131,7 @@ def _table(connection: Connection, name: TableName, facts: dict[str, Any]) -> Ta
     return TableFacts(
         columns={column["name"]: _column(column, types[column["name"]]) for column in facts["columns"]},
         keys=tuple(tuple(key["columns"]) for key in facts["keys"]),
+        primary=next((tuple(key["columns"]) for key in facts["keys"] if key["primary"]), None),
         foreign_keys=tuple(
             ForeignKeyFacts(
                 tuple(key["columns"]), tuple(key["target"]), tuple(key["target_columns"]), bool(key["validated"])

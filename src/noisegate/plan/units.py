@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noisegate.errors import Internal, Unsupported
-from noisegate.plan.catalog import CatalogTable, Snapshot, TableName
-from noisegate.policy.names import split_table, unit_path
+from noisegate.plan.catalog import Snapshot, TableName
+from noisegate.policy.names import column_list, referred_columns, split_table, unit_path
 
 Label = tuple[str, ...]
 UNIT: Label = ("unit",)
@@ -83,14 +83,6 @@ def determinants(snapshot: Snapshot, name: TableName) -> tuple[Determinant, ...]
     return tuple(found)
 
 
-def column_list(text: str) -> tuple[str, ...]:
-    """'a' or '(a, b)'."""
-    inner = text.strip()
-    if inner.startswith("(") and inner.endswith(")"):
-        return tuple(part.strip() for part in inner[1:-1].split(","))
-    return (inner,)
-
-
 def _label(table: TableName, columns: tuple[str, ...]) -> Label:
     return (*table, *sorted(columns))
 
@@ -110,8 +102,8 @@ def _table_named(snapshot: Snapshot, text: str) -> TableName:
 def _hop(snapshot: Snapshot, here: TableName, columns: tuple[str, ...], target: TableName) -> Hop:
     """By a foreign key, if there is one; else to the target's primary key of as many columns."""
     there, table = snapshot.tables[target], snapshot.tables[here]
-    foreign = next((f for f in table.foreign_keys if f.columns == columns and f.target == target), None)
-    wanted = foreign.target_columns if foreign is not None else _primary(there, len(columns))
+    primary = next((k.columns for k in there.keys if k.primary), None)
+    wanted = referred_columns(columns, target, table.foreign_keys, primary)
     if wanted is None or not any(set(k.columns) == set(wanted) for k in there.keys):
         raise Unsupported(
             f"rows of table {here[1]} reach their unit through {target[1]}, which has no enforced key for that",
@@ -119,10 +111,3 @@ def _hop(snapshot: Snapshot, here: TableName, columns: tuple[str, ...], target: 
             hint="The data owner can add a primary key or a unique constraint.",
         )
     return Hop(columns, target, wanted)
-
-
-def _primary(table: CatalogTable, width: int) -> tuple[str, ...] | None:
-    """A key's column order means nothing, so without a foreign key only a single column can be taken for the key."""
-    if width != 1:
-        return None
-    return next((k.columns for k in table.keys if k.primary and len(k.columns) == 1), None)

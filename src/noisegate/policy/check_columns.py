@@ -7,7 +7,7 @@ from typing import Final
 
 from noisegate.policy.facts import ColumnFacts, DatabaseFacts
 from noisegate.policy.model import Column, Policy
-from noisegate.policy.names import domain_target, split_table
+from noisegate.policy.names import column_list, domain_target, split_table
 from noisegate.policy.walk import (
     INTEGERS,
     NUMBERS,
@@ -37,9 +37,10 @@ def columns_exist(policy: Policy, facts: DatabaseFacts) -> Says:
         for column in table.columns:
             if column not in there.columns:
                 yield unknown_column(("tables", key, "columns", column), key, column, there)
-        for i, column in enumerate(table.unprotected_units):
-            if column not in there.columns:
-                yield unknown_column(("tables", key, "unprotected_units", i), key, column, there)
+        for i, entry in enumerate(table.unprotected_units):
+            for column in column_list(entry):
+                if column not in there.columns:
+                    yield unknown_column(("tables", key, "unprotected_units", i), key, column, there)
 
 
 def columns_named_nowhere(policy: Policy, facts: DatabaseFacts) -> Says:

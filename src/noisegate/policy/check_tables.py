@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from noisegate.policy.facts import DatabaseFacts
+from noisegate.policy.facts import DatabaseFacts, ForeignKeyFacts
 from noisegate.policy.model import Policy
-from noisegate.policy.names import split_table, table_key, unit_path
-from noisegate.policy.source import did_you_mean
+from noisegate.policy.names import column_list, spell_columns, split_table, table_key, unit_path
+from noisegate.policy.source import KeyPath, did_you_mean
 from noisegate.policy.walk import (
     INTEGERS,
     TEXTS,
+    Hop,
     LiveRule,
     Said,
     Says,
+    hops,
     private_tables,
     tables,
     unit_columns,
@@ -50,12 +52,14 @@ def tables_readable(policy: Policy, facts: DatabaseFacts) -> Says:
 def unit_columns_exist(policy: Policy, facts: DatabaseFacts) -> Says:
     for key, path, there in private_tables(policy, facts):
         where = ("tables", key, "unit")
-        if path.column not in there.columns:
-            yield unknown_column(where, key, path.column, there)
-        for table, column in path.steps:
+        for column in path.columns:
+            if column not in there.columns:
+                yield unknown_column(where, key, column, there)
+        for table, columns in path.steps:
             target = facts.tables.get(split_table(table))
-            if target is not None and column not in target.columns:
-                yield unknown_column(where, table, column, target)
+            for column in column_list(columns) if target is not None else ():
+                if target is not None and column not in target.columns:
+                    yield unknown_column(where, table, column, target)
     unit_table = facts.tables.get(split_table(policy.unit.table))
     if unit_table is not None and policy.unit.key not in unit_table.columns:
         yield unknown_column(("unit", "key"), policy.unit.table, policy.unit.key, unit_table)
@@ -89,14 +93,15 @@ def unit_types(policy: Policy, facts: DatabaseFacts) -> Says:
 
 def unit_nullable(policy: Policy, facts: DatabaseFacts) -> Says:
     for key, path, there in private_tables(policy, facts):
-        column = there.columns.get(path.column)
-        if column is not None and not column.not_null:
-            yield Said(
-                "warning",
-                ("tables", key, "unit"),
-                f"'{key}.{path.column}' may be NULL; rows without a unit are left out of every answer: "
-                "add NOT NULL if there are none",
-            )
+        for name in path.columns:
+            column = there.columns.get(name)
+            if column is not None and not column.not_null:
+                yield Said(
+                    "warning",
+                    ("tables", key, "unit"),
+                    f"'{key}.{name}' may be NULL; rows without a unit are left out of every answer: "
+                    "add NOT NULL if there are none",
+                )
 
 
 def unit_key_unique(policy: Policy, facts: DatabaseFacts) -> Says:
@@ -111,46 +116,115 @@ def unit_key_unique(policy: Policy, facts: DatabaseFacts) -> Says:
 
 
 def chains_have_foreign_keys(policy: Policy, facts: DatabaseFacts) -> Says:
-    for key, path, there in private_tables(policy, facts):
-        column = path.column
-        for table, next_column in path.steps:
-            wanted = split_table(table)
-            if not any(k.columns == (column,) and k.target == wanted and k.validated for k in there.foreign_keys):
+    for key, path, _ in private_tables(policy, facts):
+        for hop in hops(split_table(key), path, facts):
+            columns = sorted(hop.columns)
+            keys = facts.tables[hop.here].foreign_keys
+            if not any(sorted(k.columns) == columns and k.target == hop.target and k.validated for k in keys):
                 yield Said(
                     "warning",
                     ("tables", key, "unit"),
-                    f"no validated foreign key leads from '{column}' to '{table}'; rows without a partner there belong "
-                    "to nobody and are left out: add the foreign key if there are none",
+                    f"no validated foreign key leads from '{hop.own}' to '{hop.name}'; rows without a partner there "
+                    "belong to nobody and are left out: add the foreign key if there are none",
                 )
-            found = facts.tables.get(wanted)
-            if found is None:
-                break
-            there, column = found, next_column
+
+
+def chains_lead_to_keys(policy: Policy, facts: DatabaseFacts) -> Says:
+    """A row that met several rows of a chain's next table could belong to several units."""
+    for key, path, _ in private_tables(policy, facts):
+        where = ("tables", key, "unit")
+        for hop in hops(split_table(key), path, facts):
+            there = facts.tables[hop.target]
+            if hop.target_columns is None:
+                yield Said(
+                    "error",
+                    where,
+                    f"nothing says which columns of '{hop.name}' '{hop.own}' refers to; add a foreign key"
+                    + (f", or a primary key of one column to '{hop.name}'" if len(hop.columns) == 1 else ""),
+                )
+            elif not any(sorted(k) == sorted(hop.target_columns) for k in there.keys):
+                yield Said(
+                    "error",
+                    where,
+                    f"'{hop.name}.{spell_columns(hop.target_columns)}' is not an enforced key, so a row of "
+                    f"'{key}' could belong to several units; add a primary key or a unique constraint to '{hop.name}'",
+                )
+            else:
+                yield from _comparable(where, hop, facts)
+
+
+def _comparable(where: KeyPath, hop: Hop, facts: DatabaseFacts) -> Says:
+    """By one equality: where two types meet, one value could equal several keys."""
+    here, there = facts.tables[hop.here], facts.tables[hop.target]
+    for own, other in zip(hop.columns, hop.target_columns or (), strict=True):
+        one, two = here.columns.get(own), there.columns.get(other)
+        if one is None or two is None:
+            continue
+        kinds = {"integer" if c.base in INTEGERS else "text" if c.base in TEXTS else c.base for c in (one, two)}
+        if len(kinds) > 1 or kinds & {"other", "float4", "float8"} or not (one.deterministic and two.deterministic):
+            yield Said(
+                "error",
+                where,
+                f"'{own}' ({one.type_sql}) leads to '{hop.name}.{other}' ({two.type_sql}); a chain needs columns "
+                "of one type, compared byte by byte: change their types, or name another path",
+            )
+
+
+def chain_keys_not_hidden(policy: Policy, facts: DatabaseFacts) -> Says:
+    for key, path, _ in private_tables(policy, facts):
+        for hop in hops(split_table(key), path, facts):
+            target = table_key(policy, hop.name)
+            for column in (hop.target_columns or ()) if target is not None else ():
+                promise = policy.tables[target].columns.get(column) if target is not None else None
+                if promise is not None and promise.hidden:
+                    yield Said(
+                        "error",
+                        ("tables", str(target), "columns", column, "hidden"),
+                        f"the chain of '{key}' needs '{column}' to find the unit; leave 'hidden' out "
+                        "(its values are never shown)",
+                    )
 
 
 def other_paths_to_units(policy: Policy, facts: DatabaseFacts) -> Says:
-    target = split_table(policy.unit.table)
+    """Foreign keys to the table of units, or to another private table, that are not the table's own path."""
     for key, table, there in tables(policy, facts):
         path = unit_path(table.unit or "")
-        named = {*table.unprotected_units, *([path.column] if path and not path.steps else [])}
+        first = split_table(path.steps[0][0]) if path is not None and path.steps else split_table(policy.unit.table)
+        own = (set(path.columns), first) if path is not None else None
+        listed = [set(column_list(entry)) for entry in table.unprotected_units]
         for foreign in there.foreign_keys:
-            if foreign.target != target or foreign.target_columns != (policy.unit.key,):
+            through = _leads_to_units(policy, foreign)
+            columns = spell_columns(foreign.columns)
+            if through is None or key == table_key(policy, policy.unit.table):
                 continue
-            column = foreign.columns[0]
             if table.public:
+                rest = "" if through == policy.unit.table else f" -> {through}.{policy.tables[through].unit}"
                 yield Said(
                     "warning",
                     ("tables", key, "public"),
-                    f"'{key}' is public, and its column '{column}' refers to '{policy.unit.table}'; anybody sees all "
-                    f"of its rows: write 'unit: {column}' instead of 'public: true'",
+                    f"'{key}' is public, and its column '{columns}' refers to '{through}'; anybody sees all "
+                    f"of its rows: write 'unit: {columns}{rest}' instead of 'public: true'",
                 )
-            elif column not in named and key != table_key(policy, policy.unit.table):
+            elif (set(foreign.columns), foreign.target) != own and set(foreign.columns) not in listed:
                 yield Said(
                     "warning",
                     ("tables", key, "unit"),
-                    f"'{key}.{column}' names units, too, and they are not protected in these rows; "
-                    f"write 'unprotected_units: [{column}]' if that is meant",
+                    f"'{key}.{columns}' names units, too, and they are not protected in these rows; "
+                    f"write 'unprotected_units: [{_listed(columns)}]' if that is meant",
                 )
+
+
+def _leads_to_units(policy: Policy, foreign: ForeignKeyFacts) -> str | None:
+    """The policy's name of the table of units, or of people's rows, that a foreign key refers to."""
+    if foreign.target == split_table(policy.unit.table):
+        return policy.unit.table if foreign.target_columns == (policy.unit.key,) else None
+    key = table_key(policy, ".".join(foreign.target))
+    return key if key is not None and policy.tables[key].unit is not None else None
+
+
+def _listed(columns: str) -> str:
+    """As an entry of a YAML list."""
+    return f'"{columns}"' if columns.startswith("(") else columns
 
 
 TABLE_RULES: Final[tuple[LiveRule, ...]] = (
@@ -161,5 +235,7 @@ TABLE_RULES: Final[tuple[LiveRule, ...]] = (
     unit_nullable,
     unit_key_unique,
     chains_have_foreign_keys,
+    chains_lead_to_keys,
+    chain_keys_not_hidden,
     other_paths_to_units,
 )

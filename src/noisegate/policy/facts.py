@@ -32,6 +32,7 @@ class ForeignKeyFacts:
 class TableFacts:
     columns: Mapping[str, ColumnFacts]
     keys: tuple[tuple[str, ...], ...] = ()  # enforced unique keys over NOT NULL columns
+    primary: tuple[str, ...] | None = None  # the one of them that is the primary key
     foreign_keys: tuple[ForeignKeyFacts, ...] = ()
     kind: str = "r"  # pg_class.relkind
     row_security: bool = False

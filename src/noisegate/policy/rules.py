@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from noisegate.policy.model import Budget, Column, Policy, Table
-from noisegate.policy.names import domain_target, split_table, table_key, unit_path
+from noisegate.policy.names import UnitPath, column_list, domain_target, split_table, table_key, unit_path
 from noisegate.policy.source import KeyPath, Problem, did_you_mean
 from noisegate.policy.walk import kind_of
 
@@ -94,13 +94,18 @@ def unit_paths(policy: Policy) -> Problems:
         found = unit_path(table.unit)
         path = ("tables", key, "unit")
         if found is None:
-            yield Problem(path, "the unit is not a column or a chain; write 'user_id' or 'order_id -> orders.user_id'")
+            yield Problem(
+                path,
+                "the unit is not a column or a chain; write 'user_id', 'order_id -> orders.user_id' or "
+                "'(order_no, region) -> orders.user_id'",
+            )
             continue
-        for name, column in found.steps:
-            yield from _chain_step(policy, path, name, column)
+        for step, (name, _) in enumerate(found.steps):
+            yield from _chain_step(policy, path, name, found.after(step))
 
 
-def _chain_step(policy: Policy, path: KeyPath, name: str, column: str) -> Problems:
+def _chain_step(policy: Policy, path: KeyPath, name: str, rest: UnitPath) -> Problems:
+    """Two paths from one table would find two units for its rows, so the rest of a chain is the table's own path."""
     target = table_key(policy, name)
     if target is None:
         yield Problem(
@@ -108,10 +113,22 @@ def _chain_step(policy: Policy, path: KeyPath, name: str, column: str) -> Proble
         )
     elif policy.tables[target].unit is None:
         yield Problem(path, f"the chain leads to '{name}', which is not private; write 'unit' in that table")
-    elif (own := unit_path(policy.tables[target].unit or "")) is not None and own.column != column:
+    elif (own := unit_path(policy.tables[target].unit or "")) is not None and not _same_path(own, rest):
+        said = "ends in" if not rest.steps else "goes on with"
         yield Problem(
-            path, f"the chain ends in '{name}.{column}', but the unit of '{name}' is '{own.column}'; write that"
+            path,
+            f"the chain {said} '{name}.{rest.column}', but the unit of '{name}' is '{policy.tables[target].unit}'; "
+            "write that",
         )
+
+
+def _same_path(one: UnitPath, other: UnitPath) -> bool:
+    """The order of a step's columns says nothing."""
+
+    def plain(path: UnitPath) -> tuple[object, ...]:
+        return sorted(path.columns), [(split_table(t), sorted(column_list(c))) for t, c in path.steps]
+
+    return plain(one) == plain(other)
 
 
 def unit_table(policy: Policy) -> Problems:
@@ -134,12 +151,13 @@ def unit_table(policy: Policy) -> Problems:
 def unit_column_not_hidden(policy: Policy) -> Problems:
     for key, table in policy.tables.items():
         found = unit_path(table.unit or "")
-        if found is not None and (column := table.columns.get(found.column)) is not None and column.hidden:
-            yield Problem(
-                ("tables", key, "columns", found.column, "hidden"),
-                f"'{found.column}' leads to the unit and every question needs it; leave 'hidden' out "
-                "(its values are never shown)",
-            )
+        for name in found.columns if found is not None else ():
+            if (column := table.columns.get(name)) is not None and column.hidden:
+                yield Problem(
+                    ("tables", key, "columns", name, "hidden"),
+                    f"'{name}' leads to the unit and every question needs it; leave 'hidden' out "
+                    "(its values are never shown)",
+                )
 
 
 def private_settings_on_public(policy: Policy) -> Problems:

@@ -9,7 +9,15 @@ from typing import Final, Literal
 
 from noisegate.policy.facts import ColumnFacts, DatabaseFacts, TableFacts, TableName
 from noisegate.policy.model import Bound, Column, Policy, Table
-from noisegate.policy.names import UnitPath, split_table, table_key, unit_path
+from noisegate.policy.names import (
+    UnitPath,
+    column_list,
+    referred_columns,
+    spell_columns,
+    split_table,
+    table_key,
+    unit_path,
+)
 from noisegate.policy.source import KeyPath, did_you_mean
 
 Severity = Literal["error", "warning", "note"]
@@ -67,15 +75,43 @@ def unit_columns(policy: Policy, facts: DatabaseFacts) -> Iterator[tuple[KeyPath
 def leading_columns(policy: Policy, facts: DatabaseFacts) -> set[tuple[TableName, str]]:
     """Columns that lead to the unit; they need not be named to exist."""
     found = {(split_table(policy.unit.table), policy.unit.key)}
-    for key, path, there in private_tables(policy, facts):
-        found.add((split_table(key), path.column))
-        for table, column in path.steps:
-            found.add((split_table(table), column))
-        targets = {split_table(table) for table, _ in path.steps}
-        for foreign in there.foreign_keys:
-            if foreign.target in targets:
-                found.update((foreign.target, column) for column in foreign.target_columns)
+    for key, path, _ in private_tables(policy, facts):
+        found.update((split_table(key), column) for column in path.columns)
+        for hop in hops(split_table(key), path, facts):
+            found.update((hop.target, column) for column in (*(hop.target_columns or ()), *hop.next_columns))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step of a chain: `columns` of table `here` refer to `target_columns` (None: nothing says which) of the table
+    that the policy calls `name`, where the chain goes on with `next_columns`."""
+
+    here: TableName
+    columns: tuple[str, ...]
+    name: str
+    target: TableName
+    target_columns: tuple[str, ...] | None
+    next_columns: tuple[str, ...]
+
+    @property
+    def own(self) -> str:
+        return spell_columns(self.columns)
+
+
+def hops(table: TableName, path: UnitPath, facts: DatabaseFacts) -> Iterator[Hop]:
+    """The steps of a chain, as far as the database has their tables."""
+    here, columns = table, path.columns
+    for name, column in path.steps:
+        target = split_table(name)
+        one, other = facts.tables.get(here), facts.tables.get(target)
+        if one is None or other is None:
+            return
+        following = column_list(column)
+        yield Hop(
+            here, columns, name, target, referred_columns(columns, target, one.foreign_keys, other.primary), following
+        )
+        here, columns = target, following
 
 
 def unknown_column(path: KeyPath, table: str, column: str, there: TableFacts) -> Said:

@@ -3,8 +3,8 @@
 Which columns a mirrored table has (what is not among them does not exist for analysts):
 - the columns that the policy names and does not mark `hidden`;
 - the columns that lead to the privacy unit: a private table's unit column, each step of its chain and the columns that
-  the chain's foreign keys refer to, and the unit's own key. They are needed to plan, and `count(DISTINCT user_id)` is
-  a question that analysts may ask. Marking one of them `hidden` is an error of the policy;
+  the chain's foreign keys (or, without one, a primary key) refer to, and the unit's own key. They are needed to plan,
+  and analysts need them to join. Marking one of them `hidden` is an error of the policy;
 - every column of a public table whose policy names none. Where it names any, only those.
 A key or a foreign key is kept where all of its columns (and its target) are.
 """
@@ -31,7 +31,7 @@ from noisegate.plan.catalog import (
     TypeDefinition,
 )
 from noisegate.policy.model import Policy
-from noisegate.policy.names import split_table, table_key, unit_path
+from noisegate.policy.names import column_list, referred_columns, split_table, table_key, unit_path
 from noisegate.room.catalog_sql import (
     COMMENTS_SQL,
     FACTS_SQL,
@@ -169,16 +169,27 @@ def _leading_columns(policy: Policy, facts: Mapping[TableName, Facts]) -> dict[T
         if path is None:
             continue
         here = split_table(key)
-        leading.setdefault(here, set()).add(path.column)
-        column = path.column
-        for step_table, step_column in path.steps:
+        leading.setdefault(here, set()).update(path.columns)
+        columns = path.columns
+        for step_table, step_columns in path.steps:
             target = split_table(step_table)
-            leading.setdefault(target, set()).add(step_column)
-            for foreign_key in facts.get(here, {}).get("foreign_keys", []):
-                if foreign_key["columns"] == [column] and tuple(foreign_key["target"]) == target:
-                    leading[target].update(foreign_key["target_columns"])
-            here, column = target, step_column
-    return {name: columns for name, columns in leading.items() if name in facts}
+            referred = referred_columns(columns, target, _references(facts.get(here)), _primary(facts.get(target)))
+            leading.setdefault(target, set()).update(column_list(step_columns), referred or ())
+            here, columns = target, column_list(step_columns)
+    return {name: names for name, names in leading.items() if name in facts}
+
+
+def _references(facts: Facts | None) -> list[ForeignKey]:
+    return [_foreign_key(key) for key in facts["foreign_keys"]] if facts is not None else []
+
+
+def _foreign_key(key: Facts) -> ForeignKey:
+    target = (key["target"][0], key["target"][1])
+    return ForeignKey(tuple(key["columns"]), target, tuple(key["target_columns"]), key["validated"])
+
+
+def _primary(facts: Facts | None) -> tuple[str, ...] | None:
+    return next((tuple(key["columns"]) for key in facts["keys"] if key["primary"]), None) if facts is not None else None
 
 
 def _table(connection: psycopg.Connection[Any], name: TableName, facts: Facts, columns: Columns) -> CatalogTable:
@@ -196,7 +207,11 @@ def _table(connection: psycopg.Connection[Any], name: TableName, facts: Facts, c
         keys=tuple(
             Key(tuple(key["columns"]), key["primary"]) for key in facts["keys"] if set(key["columns"]) <= columns[name]
         ),
-        foreign_keys=tuple(_foreign_keys(name, facts, columns)),
+        foreign_keys=tuple(
+            key
+            for key in _references(facts)
+            if set(key.columns) <= columns[name] and set(key.target_columns) <= columns.get(key.target, frozenset())
+        ),
         kind=facts["kind"],
         has_children=facts["has_children"],
         comment=next((row[1] for row in described.values()), None),
@@ -220,15 +235,6 @@ def _column(facts: Facts, comment: str | None, type_sql: str) -> CatalogColumn:
         deterministic=facts["deterministic"],
         comment=comment,
     )
-
-
-def _foreign_keys(name: TableName, facts: Facts, columns: Columns) -> list[ForeignKey]:
-    found = []
-    for key in facts["foreign_keys"]:
-        target = (key["target"][0], key["target"][1])
-        if set(key["columns"]) <= columns[name] and set(key["target_columns"]) <= columns.get(target, frozenset()):
-            found.append(ForeignKey(tuple(key["columns"]), target, tuple(key["target_columns"]), key["validated"]))
-    return found
 
 
 def _types(connection: psycopg.Connection[Any], columns: Columns) -> tuple[TypeDefinition, ...]:
