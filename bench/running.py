@@ -63,6 +63,11 @@ class RunningGate:
         self._process.join(60)
         self._process.kill()
 
+    def processor_s(self) -> float:
+        """What the gate has used, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def resident_bytes(self) -> int:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

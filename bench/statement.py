@@ -33,16 +33,20 @@ QUESTIONS = {
 
 
 def relayed(gate: RunningGate, seconds: int, rounds: int) -> None:
-    print("SELECT 1, latency            direct      gate     ratio   (target: 3)")
+    print("SELECT 1, latency            direct      gate        ratio, least   gate's processor   (target: 3)")
     for mode, clients in itertools.product(("simple", "extended", "prepared"), (1, 8)):
-        pairs = []
+        pairs, used = [], []
         for _ in range(rounds):
             direct = pgbench(gate.data.socket_dir, gate.data.port, "postgres", "SELECT 1;\n", mode, clients, seconds)
+            before = gate.processor_s()
             through = pgbench(gate.folder, SOCKET_PORT, "alice", "SELECT 1;\n", mode, clients, seconds)
+            statements = clients * seconds * 1e3 / through
+            used.append((gate.processor_s() - before) / statements * 1e6)
             pairs.append((direct, through))
         direct, through = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = statistics.median(b / a for a, b in pairs)
-        print(f"  {mode:9} {clients:2} clients {direct:10.3f} {through:9.3f} ms {ratio:7.2f}")
+        ratios = sorted(b / a for a, b in pairs)
+        figures = f"{direct:10.3f} {through:9.3f} ms {statistics.median(ratios):8.2f} {ratios[0]:7.2f}"
+        print(f"  {mode:9} {clients:2} clients {figures} {min(used):15.0f} us", flush=True)
 
 
 def timed(connection: psycopg.Connection, sql: str) -> float:
