@@ -175,7 +175,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--scale", type=float, default=1, help="of TPC-H")
     arguments.add_argument("--users", type=int, default=50_000, help="of the events; about 20 rows each")
-    arguments.add_argument("--draws", type=int, default=5)
+    arguments.add_argument("--draws", type=int, default=3)
     arguments.add_argument("--epsilon", type=float, nargs="+", default=[0.8, 1.0])
     arguments.add_argument("--data", type=Path, help="keeps the data here for the next run")
     arguments.add_argument("--only", choices=["tpch", "events"])

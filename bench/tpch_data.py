@@ -16,8 +16,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from noisegate.room.embedded import EmbeddedServer
 from support import tpch
 from support.gates import RunningGate, policy_from, running_gate
+from support.tpch_queries import Outcome, queries
 
-__all__ = ["WIDE", "RunningGate", "gate_over", "refusal_of", "tpch", "tpch_server"]
+__all__ = ["WIDE", "Outcome", "RunningGate", "gate_over", "queries", "refusal_of", "tpch", "tpch_server"]
 
 SETTINGS = {
     "shared_buffers": "2GB",
