@@ -27,6 +27,7 @@ from noisegate.errors import (
 from noisegate.ledger.accounts import AccountLimit, accounts_of, left
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import ASKED, AuditEntry, RelayedEntry
+from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release, second_road
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
@@ -36,12 +37,13 @@ from noisegate.planning.cache import Cache
 from noisegate.planning.jobs import AnalyseJob
 from noisegate.planning.pool import PlanningPool
 from noisegate.privacy.explain import explain, show
-from noisegate.privacy.planner import Analysis, price
+from noisegate.privacy.planner import Analysis
+from noisegate.privacy.pricing import price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
 from noisegate.query.fragment import Fragment, expressions_of
 from noisegate.query.split import Split
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
-from noisegate.query.tree import Expr
+from noisegate.query.tree import Expr, Literal
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
 from noisegate.room.remainder import Remainder, over_nothing, rewrite
@@ -50,6 +52,8 @@ from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
 DRAWS_ON_LOOP_MAX = 40  # about a millisecond; more are drawn on a thread
+# bool, int8, int2, int4, text, float4, float8, bpchar, varchar, numeric
+FIXED_TYPES = frozenset({16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700})
 ABOUT_THE_TEXT = (Refused, Unsupported, MissingBounds, TooComplex)  # errors that have a place in it
 
 
@@ -101,6 +105,7 @@ class Gateway:
         self._private_names = frozenset(name for schema, name in snapshot.tables if snapshot.is_private((schema, name)))
         self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
         self._shapes: Cache[Shape] = Cache(1024)
+        self._values: Cache[tuple[bytes | None, ...]] = Cache(1024)
         self._analyses: Cache[tuple[Analysis, ...]] = Cache(1024)
         self._priced: Cache[Priced] = Cache(1024)
         self._sessions: dict[str, int] = {}
@@ -221,11 +226,8 @@ class Gateway:
     async def _price(
         self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
     ) -> Priced:
-        """Evaluate the constants in the session, plan in a worker, price."""
-        row: tuple[bytes | None, ...] = ()
-        if shape.parts:
-            rows = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
-            row = rows[0]
+        """Plan in a worker, with the values of the constants, and price."""
+        row = await self._constants(question, shape, settings, hidden)
         key = (shape.reading.sql, row, settings.reading)
         priced = self._priced.get((key, settings.epsilon))
         if priced is not None:
@@ -238,6 +240,19 @@ class Gateway:
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
         await self._try_remainder(question, shape.split, plan, tables)
         return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))
+
+    async def _constants(
+        self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
+    ) -> tuple[bytes | None, ...]:
+        """The constants' values as the session computes them, unless they are the same in every session."""
+        if not shape.parts:
+            return ()
+        key = (shape.reading.sql, settings.reading)
+        kept = self._values.get(key)
+        if kept is not None:
+            return kept
+        (row,) = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
+        return self._values.put(key, row) if are_fixed(shape.parts, row) else row
 
     async def _try_remainder(
         self, question: wire.Question, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable]
@@ -335,7 +350,15 @@ def _released(split: Split, priced: Priced, totals: Sequence[Confidential], rece
     """The statement to run: the remainder over the releases."""
     plans = priced.plan.fragments
     releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
-    return rewrite(remainder_of(split), plans, priced.tables, releases)
+    columns = [computed(f, t, r) for f, t, r in zip(plans, priced.tables, releases, strict=True)]
+    return rewrite(remainder_of(split), plans, priced.tables, releases, columns)
+
+
+def are_fixed(parts: Sequence[Expr], row: Sequence[bytes | None]) -> bool:
+    """Whether these constants have these values under all settings and at all times: literals of types whose input
+    PostgreSQL calls immutable, numbers, texts and booleans."""
+    types = [int((word or b"??0")[2:] or 0) for word in row[::2]]
+    return all(isinstance(part, Literal) for part in parts) and FIXED_TYPES.issuperset(types)
 
 
 def remainder_of(split: Split) -> Remainder:

@@ -15,7 +15,8 @@ from noisegate.mechanisms.gate import second_road
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
 from noisegate.plan.measure import DeclaredGroups, Selection
-from noisegate.privacy.planner import Analysis, price
+from noisegate.privacy.planner import Analysis
+from noisegate.privacy.pricing import price
 from noisegate.room.embedded import EmbeddedServer
 from support.planner import Planner
 from support.servers import new_database

@@ -19,7 +19,8 @@ from noisegate.plan.measure import FragmentPlan, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType
 from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.model import Policy
-from noisegate.privacy.planner import Analysis, price
+from noisegate.privacy.planner import Analysis
+from noisegate.privacy.pricing import price
 from noisegate.query.constants import Const, Span, constant_parts, decode_row, evaluation_sql
 from noisegate.query.fragment import expressions_of
 from noisegate.query.tree import Expr

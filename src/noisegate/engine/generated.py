@@ -38,7 +38,7 @@ SESSION: Final[Settings] = (
 )
 
 # Fingerprints take far longer to plan than to read, and best by index: their plan is made once for a connection. What
-# follows is planned as the server likes, with its secrets as constants.
+# follows is planned as the server likes.
 _WHILE_CHECKING: Final[Settings] = (("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"))
 _AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", "on"))
 
@@ -56,11 +56,23 @@ _CONTINUED: Final = re.compile(r"\s*'")  # a string after a string continues it,
 
 
 def parametrised(plan: FragmentPlan) -> tuple[str, int]:
-    """(SQL with parameters $1 ... $n of type bigint, n), one parameter per secret that the plan's SQL uses.
+    """The plan's first query: see `statements`."""
+    sql, numbers = statements(plan)[0]
+    return sql, len(numbers)
+
+
+def statements(plan: FragmentPlan) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Each query of the plan: SQL with parameters $1 ... $n of type bigint, and the number of the secret for each of
+    them. A secret has one value for all queries of a run: they choose the same groups.
 
     Raises Internal for anything that generated SQL never holds: comments, dollar quotes, continued escape strings,
     semicolons, parameters, unbalanced quotes, secrets that the plan does not declare.
     """
+    sql, numbers = _parameters(plan.sql, plan.secrets)
+    return (_candidates_only(sql, plan), numbers), *(_parameters(q.sql, plan.secrets) for q in plan.more)
+
+
+def _parameters(generated: str, secrets: int) -> tuple[str, tuple[int, ...]]:
     numbers: dict[int, int] = {}
 
     def replace(match: re.Match[str]) -> str:
@@ -68,12 +80,11 @@ def parametrised(plan: FragmentPlan) -> tuple[str, int]:
             return match[0]
         if match["escaped"] is not None and not _CONTINUED.match(match.string, match.end()):
             return match[0]
-        if match["secret"] is None or int(match["secret"]) >= plan.secrets:
+        if match["secret"] is None or int(match["secret"]) >= secrets:
             raise Internal("generated SQL holds what is never generated", detail="Nothing was charged.")
         return f"(${numbers.setdefault(int(match['secret']), len(numbers) + 1)}::bigint)"
 
-    sql = _TOKEN.sub(replace, plan.sql)
-    return _candidates_only(sql, plan), len(numbers)
+    return _TOKEN.sub(replace, generated), tuple(numbers)
 
 
 def _candidates_only(sql: str, plan: FragmentPlan) -> str:

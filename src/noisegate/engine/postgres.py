@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from noisegate.engine.connections import CATALOG_TIMEOUT_S, Connection, Connections, Drifted
-from noisegate.engine.generated import Settings, begin_sql, parametrised, plan_settings, session_settings
+from noisegate.engine.generated import Settings, begin_sql, plan_settings, session_settings, statements
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan
@@ -55,15 +55,17 @@ class PostgresEngine:
     @asynccontextmanager
     async def snapshot(self, plans: Sequence[FragmentPlan]) -> AsyncGenerator[PostgresSnapshot]:
         """See Engine.snapshot."""
-        begin = begin_sql(plans)
         settings = plan_settings(plans)
-        queries = {plan.digest: parametrised(plan) for plan in plans}
-        connection = await _before_charge(self._begin(begin, plans))
+        queries = {plan.digest: statements(plan) for plan in plans}
+        connection = await _before_charge(self._begin(begin_sql(plans), plans))
         try:
             if settings:
                 await _before_charge(_apply(connection.driver, settings))
-            prepared = {plan.digest: await _prepare(connection.driver, plan, *queries[plan.digest]) for plan in plans}
+            prepared = {plan.digest: await _prepare(connection, plan, queries[plan.digest]) for plan in plans}
             yield PostgresSnapshot(prepared, self._timeout_s)
+        except BaseException:
+            connection.prepared.clear()
+            raise
         finally:
             self._connections.give_back(connection)
 
@@ -97,7 +99,7 @@ class PostgresEngine:
 class PostgresSnapshot:
     """See EngineSnapshot. Plans run one after the other: they share a connection."""
 
-    def __init__(self, prepared: Mapping[str, _Prepared], timeout_s: int) -> None:
+    def __init__(self, prepared: Mapping[str, Sequence[_Prepared]], timeout_s: int) -> None:
         self._prepared = prepared
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
@@ -107,17 +109,20 @@ class PostgresSnapshot:
         prepared = self._prepared.get(plan.digest)
         if prepared is None:
             raise Internal("a plan was about to run on a snapshot that was not opened for it")
-        values = [secrets.randbits(64) - 2**63 for _ in range(prepared.secrets)]
+        values = [secrets.randbits(64) - 2**63 for _ in range(plan.secrets)]
+        limit = self._timeout_s + TIMEOUT_MARGIN_S
         async with self._turn:
-            limit = self._timeout_s + TIMEOUT_MARGIN_S
-            rows = await _after_charge(prepared.statement.fetch(*values, timeout=limit))
-        return to_confidential(plan, rows)
+            rows, *further = [
+                await _after_charge(one.statement.fetch(*(values[n] for n in one.secrets), timeout=limit))
+                for one in prepared
+            ]
+        return to_confidential(plan, rows, further)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     statement: Any
-    secrets: int
+    secrets: tuple[int, ...]  # the number of the secret that each parameter is
 
 
 async def _check_tables(connection: Connection, plans: Sequence[FragmentPlan]) -> None:
@@ -135,11 +140,23 @@ async def _apply(connection: Any, settings: Settings) -> None:
     await connection.fetchrow(f"SELECT {calls}", *values, timeout=CATALOG_TIMEOUT_S)
 
 
-async def _prepare(connection: Any, plan: FragmentPlan, sql: str, secret_count: int) -> _Prepared:
-    """Have the generated SQL parsed: a question of the catalog only, so what it refuses need not be charged."""
-    statement = await _accepted(connection.prepare(sql, timeout=CATALOG_TIMEOUT_S))
-    check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()])
-    return _Prepared(statement, secret_count)
+async def _prepare(
+    connection: Connection, plan: FragmentPlan, queries: Sequence[tuple[str, tuple[int, ...]]]
+) -> tuple[_Prepared, ...]:
+    """Have the generated SQL parsed: a question of the catalog only, so what it refuses need not be charged.
+
+    What was parsed before stands: the digest is of the SQL, its settings and the tables' fingerprints.
+    """
+    kept: tuple[_Prepared, ...] | None = connection.prepared.get(plan.digest)
+    if kept is None:
+        found = []
+        for number, (sql, secret_numbers) in enumerate(queries):
+            statement = await _accepted(connection.driver.prepare(sql, timeout=CATALOG_TIMEOUT_S))
+            check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()], number)
+            found.append(_Prepared(statement, secret_numbers))
+        kept = tuple(found)
+        connection.keep(plan.digest, kept)
+    return kept
 
 
 # Errors. Each is made inside the except block and raised outside of it, so that the driver's does not stay with it.

@@ -5,12 +5,14 @@ Nothing else in noisegate makes a Release. The checks here repeat, by a second r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from noisegate.errors import Internal
 from noisegate.mechanisms.laplace import add_noise, loss
+from noisegate.mechanisms.parts import check_parts, clipped_sums, histograms, parts_loss
 from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.shape import shape_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Measurement, Selection
 from noisegate.plan.trust import Confidential, Receipt, Release
@@ -41,13 +43,22 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
         rows = _select(totals, plan, plan.groups)
     else:
         rows = _declare(totals, plan, plan.groups)
-    return Release(digest, tuple(rows))
+    shown = [key for key, _ in rows]
+    clipped = clipped_sums(plan, [totals.get(key) for key in shown])
+    trees, choices = histograms(plan, confidential.leaves, shown)
+    return Release(
+        digest,
+        tuple((key, row + sums) for (key, row), sums in zip(rows, clipped, strict=True)),
+        trees,
+        choices,
+    )
 
 
 def draws(confidential: Confidential, plan: FragmentPlan) -> int:
     """How many numbers a release of these totals draws, at most: what it takes."""
     rows = len(confidential.rows) if isinstance(plan.groups, Selection) else len(plan.groups.rows)
-    return rows * len(plan.columns)
+    nodes = sum(shape_for(t.steps).nodes for t in plan.trees) + sum(plan.more[c.query].leaves for c in plan.choices)
+    return rows * (len(plan.released) + nodes) + sum(len(c.caps) for c in plan.clips)
 
 
 def second_road(plan: FragmentPlan) -> Fraction:
@@ -63,6 +74,7 @@ def second_road(plan: FragmentPlan) -> Fraction:
         if spent > m.epsilon:
             raise Internal("a measurement costs more than its price")
         total += spent
+    total += parts_loss(plan)
     if total > plan.epsilon:
         raise Internal("a fragment costs more than its price")
     if isinstance(plan.groups, Selection):
@@ -72,8 +84,10 @@ def second_road(plan: FragmentPlan) -> Fraction:
 
 def _check_form(plan: FragmentPlan) -> None:
     measured = [column for m in plan.measurements for column in m.columns]
-    if sorted(measured) != sorted(plan.columns) or len(set(measured)) != len(measured) or not measured:
+    used = measured + [column for c in plan.clips for column in (*c.above, *c.sums)]
+    if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.trees or plan.choices):
         raise Internal("every total must be measured, and by one measurement")
+    check_parts(plan)
     if any(m.per_group < 1 or m.groups < 1 or m.epsilon <= 0 for m in plan.measurements):
         raise Internal("a measurement without sensitivity or price")
     groups = plan.groups
@@ -106,42 +120,43 @@ def _by_key(confidential: Confidential, plan: FragmentPlan) -> dict[Key, Totals]
     """The engine's rows as a mapping. Raises Internal for rows of a wrong shape and for a key that comes twice."""
     totals: dict[Key, Totals] = {}
     for key, row in confidential.rows:
-        if len(key) != len(plan.keys) or len(row) != len(plan.columns) or key in totals:
+        if len(key) != len(plan.keys) or len(row) != len(plan.exact) or key in totals:
             raise Internal("the totals do not have the shape of their plan")
         totals[key] = row
     return totals
 
 
-def _declare(totals: dict[Key, Totals], plan: FragmentPlan, groups: DeclaredGroups) -> Iterable[tuple[Key, Totals]]:
+def _declare(totals: dict[Key, Totals], plan: FragmentPlan, groups: DeclaredGroups) -> list[tuple[Key, Totals]]:
     """Exactly the declared rows, in their order; a group that the engine did not see has totals of zero.
 
     The generated SQL keeps the declared groups only. If it ever returned another one it would be left out without a
     word: an error here would tell that somebody is in it.
     """
-    nothing = (0,) * len(plan.columns)
+    nothing = (0,) * len(plan.exact)
     noisy = _measure([totals.get(key, nothing) for key in groups.rows], plan)
-    rows = zip(groups.rows, noisy, strict=True)
+    rows = list(zip(groups.rows, noisy, strict=True))
     if groups.measurement is None or groups.hide_below is None:
         return rows
-    units = _unit_count(plan, groups.measurement)
+    units = _released_count(plan, groups.measurement)
     return [(key, row) for key, row in rows if row[units] >= groups.hide_below]
 
 
-def _select(totals: dict[Key, Totals], plan: FragmentPlan, selection: Selection) -> Iterable[tuple[Key, Totals]]:
+def _select(totals: dict[Key, Totals], plan: FragmentPlan, selection: Selection) -> list[tuple[Key, Totals]]:
     """Candidates are groups of at least group_size_min bounded units; those whose noisy count passes are shown.
 
     The others' totals are not drawn for at all. Sorted by key, so that no order of the engine's is seen.
     """
-    units = _unit_count(plan, selection.measurement)
+    units = plan.exact.index(plan.measurements[selection.measurement].columns[0])
     candidates = sorted((key for key, row in totals.items() if row[units] >= selection.group_size_min), key=_order)
     noisy = _measure([totals[key] for key in candidates], plan)
     rows = zip(candidates, noisy, strict=True)
+    units = _released_count(plan, selection.measurement)
     return [(key, row) for key, row in rows if row[units] >= selection.threshold]
 
 
-def _unit_count(plan: FragmentPlan, measurement: int) -> int:
-    """Position of the unit count: the first column of its measurement."""
-    return plan.columns.index(plan.measurements[measurement].columns[0])
+def _released_count(plan: FragmentPlan, measurement: int) -> int:
+    """Position of the noisy unit count: the first column of its measurement."""
+    return plan.released.index(plan.measurements[measurement].columns[0])
 
 
 def _order(key: Key) -> tuple[tuple[bool, str], ...]:
@@ -149,14 +164,16 @@ def _order(key: Key) -> tuple[tuple[bool, str], ...]:
 
 
 def _measure(rows: Sequence[Totals], plan: FragmentPlan) -> list[Totals]:
-    """One independent draw for every row and column: one call of the sampler per scale, for the draws of measurements
-    that share one are independent all the same."""
-    noisy = [[0] * len(plan.columns) for _ in rows]
+    """One independent draw for every row and measured column: one call of the sampler per scale, for the draws of
+    measurements that share one are independent all the same. Without the clips' columns, which come last."""
+    measured = plan.released[: len(plan.released) - len(plan.clips)]
+    exact = [plan.exact.index(column) for column in measured]
+    noisy = [[row[p] for p in exact] for row in rows]
     by_scale: dict[float, list[int]] = {}
     for m in plan.measurements:
-        by_scale.setdefault(_scale(m), []).extend(plan.columns.index(column) for column in m.columns)
+        by_scale.setdefault(_scale(m), []).extend(measured.index(column) for column in m.columns)
     for scale, positions in by_scale.items():
-        drawn = iter(add_noise([row[p] for row in rows for p in positions], scale))
+        drawn = iter(add_noise([row[p] for row in noisy for p in positions], scale))
         for row in noisy:
             for p in positions:
                 row[p] = next(drawn)

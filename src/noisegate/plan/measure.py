@@ -33,6 +33,68 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """A vector of sums, one entry per group, cut at a cap that is chosen privately from the data.
+
+    The engine returns, per group, the sums cut at each cap (`sums`), and how many units' totals are above 0 and above
+    each cap but the last, in absolute value (`above`). One unit adds at most caps[j] to an entry of sums[j], and 1 to
+    an entry of `above`, in at most `groups` groups. The choice has the price `choice`, the sum that is released
+    `epsilon`.
+    """
+
+    column: str  # of the released rows
+    what: str
+    caps: tuple[int, ...]  # ascending
+    above: tuple[str, ...]  # columns of the engine's result
+    sums: tuple[str, ...]
+    groups: int
+    choice: Fraction
+    epsilon: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A further query of a fragment. It sees the groups of the first one: same secrets, same snapshot.
+
+    leaves = 0: one row per group, whose `columns` follow the first query's. Else rows of a histogram: the group's keys,
+    a leaf in [0, leaves), and its count.
+    """
+
+    sql: str
+    columns: tuple[str, ...] = ()
+    leaves: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Noisy counts of a column's values at several levels, per group (mechanisms/shape.py says of which nodes).
+
+    One unit has at most `rows` values in each of at most `groups` groups.
+    """
+
+    query: int  # index into FragmentPlan.more
+    what: str
+    steps: int  # of the column's axis
+    rows: int
+    groups: int
+    epsilon: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the leaves of a histogram, per group, by the exponential mechanism: likelier the higher its count.
+
+    One unit adds at most `rows` to each leaf's count, in at most `groups` groups.
+    """
+
+    query: int  # index into FragmentPlan.more
+    what: str
+    rows: int
+    groups: int
+    epsilon: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class GroupKey:
     """One column of the group key: column `name` of the engine's result holds its canonical text."""
 
@@ -81,10 +143,26 @@ class FragmentPlan:
     groups: DeclaredGroups | Selection
     settings: tuple[tuple[str, str], ...] = ()  # engine settings that change meaning, e.g. ('TimeZone', 'UTC')
     explain: tuple[str, ...] = ()  # lines about units, bounds and paths
+    more: tuple[Query, ...] = ()
+    clips: tuple[Clip, ...] = ()
+    trees: tuple[Tree, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @property
     def epsilon(self) -> Fraction:
-        return sum((m.epsilon for m in self.measurements), Fraction(0))
+        parts = (*self.measurements, *self.clips, *self.trees, *self.choices)
+        return sum((p.epsilon for p in parts), Fraction(0)) + sum((c.choice for c in self.clips), Fraction(0))
+
+    @cached_property
+    def exact(self) -> tuple[str, ...]:
+        """The integer totals of all its queries: the columns of Confidential.rows."""
+        return self.columns + tuple(c for q in self.more if not q.leaves for c in q.columns)
+
+    @cached_property
+    def released(self) -> tuple[str, ...]:
+        """The columns of Release.rows."""
+        inside = {c for clip in self.clips for c in (*clip.above, *clip.sums)}
+        return tuple(c for c in self.exact if c not in inside) + tuple(c.column for c in self.clips)
 
     @property
     def delta(self) -> Decimal:
@@ -125,8 +203,45 @@ class NoisyColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """What the grid steps 0, 1, ... of a tree mean: value = low + step * width, or high to low with width < 0.
+
+    form: 'number' with `digits` decimals, 'float', 'date' (days since 2000-01-01), 'timestamp' or 'timestamptz'
+    (seconds since then).
+    """
+
+    low: Fraction
+    width: Fraction
+    form: str
+    digits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """A column of texts that is computed from tree `part` after the release: one value, or an array of them.
+
+    asked: (percentile_cont, percentile_disc, min or max; its fraction); None is NULL.
+    """
+
+    part: int
+    axis: Axis
+    asked: tuple[tuple[str, float] | None, ...]
+    array: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A column of texts: the value that choice `part` made."""
+
+    part: int
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoisyTable:
-    """What the remainder reads: k0.., a0.. over raw columns k0.. (text) and the plan's columns (numeric)."""
+    """What the remainder reads: k0.., a0.. over raw columns k0.. (text), the released columns (numeric), and q0..
+    (text), which are `computed` from the rest of the release."""
 
     keys: tuple[NoisyColumn, ...]
     aggregates: tuple[NoisyColumn, ...]
+    computed: tuple[Quantiles | Chosen, ...] = ()

@@ -16,11 +16,13 @@ from noisegate.plan.measure import Charge
 class Confidential:
     """Exact bounded totals of one fragment, as the engine returned them. Never leaves the gate but through a release.
 
-    rows: (canonical key texts, integer totals in the order of FragmentPlan.columns).
+    rows: (canonical key texts, integer totals in the order of FragmentPlan.exact). leaves: of each further query that
+    is a histogram, in order: (keys, leaf, count), each pair of keys and leaf once.
     """
 
     digest: str  # of the FragmentPlan that was run
     rows: tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...]
+    leaves: tuple[tuple[tuple[tuple[str | None, ...], int, int], ...], ...] = ()
 
     def __repr__(self) -> str:
         return "Confidential(...)"
@@ -52,8 +54,11 @@ class Receipt:
 class Release:
     """Raw noisy totals under canonical keys: what may be shown. Before cuts at 0, ratios and types.
 
-    rows: (canonical key texts, noisy integers in the order of FragmentPlan.columns), sorted by key.
+    rows: (canonical key texts, noisy integers in the order of FragmentPlan.released), sorted by key. Of each row, in
+    the same order: trees: the noisy counts of each tree's nodes, coarsest level first; choices: each choice's leaf.
     """
 
     digest: str
     rows: tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...]
+    trees: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    choices: tuple[tuple[int, ...], ...] = ()

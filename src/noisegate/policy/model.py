@@ -43,6 +43,8 @@ class Limits(Model):
     groups_per_unit_max: PositiveInt | None = None
     rows_per_group_max: PositiveInt | None = None
     group_size_min: PositiveInt | None = None
+    values_per_group_max: PositiveInt | None = None  # distinct values; None: rows_per_group_max
+    sampled_rows_max: PositiveInt | None = None  # rows in a percentile; None: 5
 
     def over(self, other: Limits) -> Limits:
         """These limits, and `other`'s where they say nothing."""
@@ -55,11 +57,11 @@ DEFAULT_LIMITS = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size
 class Table(Model):
     """One table. Exactly one of `unit` (private) and `public`."""
 
-    unit: str | None = None  # a column, or a chain 'order_id -> orders.user_id'
+    unit: str | None = None  # a column, or a chain 'order_id -> orders.user_id', '(no, region) -> orders.user_id'
     public: bool = False
     columns: dict[str, Column] = {}  # a column that is named nowhere is not mirrored
     limits: Limits = Limits()
-    unprotected_units: tuple[str, ...] = ()  # other columns that name units whom rows of this table do not protect
+    unprotected_units: tuple[str, ...] = ()  # other columns that lead to units whom rows of this table do not protect
 
 
 class Price(Model):
@@ -96,6 +98,7 @@ class Budgets(Model):
 class Answers(Model):
     show_empty_groups: bool = False
     negative_counts: bool = False
+    private_clip: bool = True  # sums and counts without a declared total are cut where a part of their price says
     engine_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
     joined_rows_max: PositiveInt = 1000  # public rows that one private row may meet where no unique key says one
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.keys import Key, hash_chain
-from noisegate.privacy.relation import PrivateRelation, condition_sql
 from noisegate.privacy.totals import Total
+from noisegate.privacy.world import PrivateRelation
 from noisegate.query.total import Scope
+
+INT4_MAX = 2**31 - 1
+TOTAL_MAX = 2**61
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,9 @@ def bounds_for(relation: PrivateRelation, keys: Sequence[Key], known_groups: int
     """K of the fragment.
 
     Claim: after bounding, a unit's rows are in at most `groups` groups. Because: without keys there is one group; a
-    unit with at most one row after all joins touches at most one; with as many declared groups as K or fewer it cannot
-    touch more; otherwise row_number() keeps K with a total order, for every fixed secret. Checked by:
-    tests/privacy/test_neighbours.py.
+    unit with at most one row after all joins touches at most one; with as many known groups as K or fewer (one, where
+    the key is a function of the unit by enforced constraints) it cannot touch more; otherwise row_number() keeps K with
+    a total order, for every fixed secret. Checked by: tests/privacy/test_neighbours.py.
     """
     if not keys or relation.one_row_per_unit:
         return Bounds(1, False)
@@ -43,11 +47,15 @@ def bounds_for(relation: PrivateRelation, keys: Sequence[Key], known_groups: int
 def fragment_sql(
     relation: PrivateRelation, keys: Sequence[Key], totals: Sequence[Total], bounds: Bounds, scope: Scope
 ) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """The SQL, and for each total the names of its columns. Columns: k0.. as text, then m0.."""
-    where = _where(relation, keys, scope)
+    """The SQL, and for each total the names of its columns. Columns: k0.. as text, then m0.. Without totals there is
+    nothing to ask: the groups are declared, and what is asked of them is asked by further queries."""
+    if not totals:
+        nothing = ", ".join(f"NULL::pg_catalog.text AS k{i}" for i in range(len(keys)))
+        return f"SELECT {nothing} WHERE false", ()
+    where = where_sql(relation, keys, scope)
     if relation.one_row_per_unit:
         return _one_row(relation, keys, totals, where)
-    names = _names(totals)
+    names = names_of(totals)
     inner, filled = _per_unit(relation, keys, totals, where)
     source, alias = inner, "p"
     if bounds.choose:
@@ -62,7 +70,7 @@ def fragment_sql(
     return f"SELECT {outer} FROM ({source}) AS {alias}{kept_rows}{group}", names
 
 
-def _where(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:
+def where_sql(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:
     """NULL units are dropped; values outside a declared domain are dropped before bounding."""
     parts = [f"{relation.unit.sql} IS NOT NULL"]
     parts += [condition_sql(c, scope) for c in relation.where]
@@ -74,7 +82,7 @@ def _all_declared(keys: Sequence[Key]) -> bool:
     return all(k.values is not None for k in keys)
 
 
-def _names(totals: Sequence[Total]) -> tuple[tuple[str, ...], ...]:
+def names_of(totals: Sequence[Total]) -> tuple[tuple[str, ...], ...]:
     names: list[tuple[str, ...]] = []
     at = 0
     for total in totals:
@@ -103,24 +111,32 @@ def _outer(
     for total, columns, named in zip(totals, reads, names, strict=True):
         cells = [f"{alias}.{c}" for c in columns]
         for clamped, name in zip(total.outer, named, strict=True):
-            select.append(f"{_sum(clamped.format(*cells))} AS {name}")
+            select.append(f"{outer_sum(clamped.format(*cells), total.per_group > INT4_MAX)} AS {name}")
     return ", ".join(select)
 
 
-def _sum(clamped: str) -> str:
-    """The outer sum of one unit's integers. A clamped value fits int4, so 2^31 units fit the int8 sum."""
+def outer_sum(clamped: str, large: bool) -> str:
+    """The outer sum of one unit's integers. A clamped value fits int4, so 2^31 units fit the int8 sum. A large one fits
+    int8, its sum is a numeric, and is cut at what noise can be added to: the cut of a total changes it by no more than
+    a unit does."""
     if clamped == "1":
         return "pg_catalog.count(*)"
+    if large:
+        total = f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int8), 0)"
+        return f"LEAST(GREATEST({total}, {-TOTAL_MAX}), {TOTAL_MAX})"
     return f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int4), 0)"
 
 
 def _one_row(
     relation: PrivateRelation, keys: Sequence[Key], totals: Sequence[Total], where: str
 ) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    names = _names(totals)
+    names = names_of(totals)
     select = [f"({k.sql})::pg_catalog.text AS k{i}" for i, k in enumerate(keys)]
     for total, named in zip(totals, names, strict=True):
-        select += [f"{_sum(direct)} AS {name}" for direct, name in zip(total.direct, named, strict=True)]
+        select += [
+            f"{outer_sum(direct, total.per_group > INT4_MAX)} AS {name}"
+            for direct, name in zip(total.direct, named, strict=True)
+        ]
     sql = f"SELECT {', '.join(select)} FROM {relation.from_sql} WHERE {where}"
     if keys:
         sql += f" GROUP BY {', '.join(k.sql for k in keys)}"

@@ -11,9 +11,10 @@ from fractions import Fraction
 from textwrap import wrap
 
 from noisegate.mechanisms.scale import scale_for, standard_deviation
-from noisegate.plan.measure import FragmentPlan, Measurement, Selection, StatementPlan
+from noisegate.mechanisms.shape import shape_for
+from noisegate.plan.measure import FragmentPlan, Measurement, Selection, StatementPlan, Tree
 from noisegate.privacy.planner import Analysis
-from noisegate.privacy.totals import Answer
+from noisegate.privacy.totals import Answer, Total
 
 WIDTH = 110  # of the lines that the engine's SQL is cut into, at blanks
 
@@ -38,16 +39,57 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
         )
     elif plan.groups.hide_below is not None:
         lines.append(f"  Declared groups with a noisy unit count below {plan.groups.hide_below} are left out")
-    for m, total in zip(plan.measurements, a.totals, strict=True):
-        lines.append(f"  Measurement: {m.what}")
-        lines.append(
-            f"    {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}), "
-            f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
-        )
+    lines += ["  " + line for line in _parts(plan, a)]
     for text, answer in zip(a.fragment.aggregate_texts, a.answers, strict=True):
         lines.append(f"  Expected error of {text}: {expected_error(answer, plan, a)}")
-    lines.append("  Engine SQL:")
-    return lines + wrap(plan.sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+    for n, sql in enumerate((plan.sql, *(q.sql for q in plan.more))):
+        lines.append("  Engine SQL:" if n == 0 else f"  Engine SQL of query {n + 1}, in the same snapshot:")
+        lines += wrap(sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+    return lines
+
+
+def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
+    """What is measured, with its sensitivity, price and noise."""
+    lines = []
+    plain = iter(plan.measurements)
+    clips = iter(plan.clips)
+    for total in a.totals:
+        lines.append(f"Measurement: {total.what}{_used(total, a)}")
+        if total.caps:
+            c = next(clips)
+            lines.append(
+                f"  clip chosen privately, {float(c.choice / (c.choice + c.epsilon)):.0%} of the price, at most "
+                f"{c.caps[-1]}; epsilon {show(c.choice + c.epsilon)}, discrete Laplace of scale "
+                f"{scale_for(c.groups, c.epsilon):.6g} per unit of clip"
+            )
+            continue
+        m = next(plain)
+        lines.append(
+            f"  {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}), "
+            f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
+        )
+    lines += [line for t in plan.trees for line in _tree(t)]
+    for choice in plan.choices:
+        lines.append(f"Choice: {choice.what}, at most {choice.rows} of a unit per group")
+        lines.append(f"  permute-and-flip over {plan.more[choice.query].leaves} values, epsilon {show(choice.epsilon)}")
+    return lines
+
+
+def _used(total: Total, a: Analysis) -> str:
+    """The saving: how many aggregates read the same numbers."""
+    readers = sum(total.identity in {t.identity for t in answer.totals} for answer in a.answers)
+    return f"  (for {readers} aggregates)" if readers > 1 else ""
+
+
+def _tree(tree: Tree) -> list[str]:
+    shape = shape_for(tree.steps)
+    sensitivity = shape.sensitivity(tree.groups, tree.rows)
+    return [
+        f"Tree: {tree.what}, in {shape.leaves} leaves" + (f" of {shape.width} steps" if shape.width > 1 else ""),
+        f"  at most {tree.rows} rows of a unit per group; sensitivity {sensitivity} ({tree.groups} x {tree.rows} in "
+        f"{shape.levels} levels), epsilon {show(tree.epsilon)}, discrete Laplace of scale "
+        f"{scale_for(sensitivity, tree.epsilon):.6g}",
+    ]
 
 
 def noise_scale(m: Measurement) -> float:
@@ -57,12 +99,40 @@ def noise_scale(m: Measurement) -> float:
 def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
     """One standard deviation of the noise; of a mean, as a formula in the count."""
     kind, factor = answer.error
-    where = {t.identity: i for i, t in enumerate(a.totals)}
-    sd = standard_deviation(noise_scale(plan.measurements[where[answer.totals[0].identity]])) * float(factor)
     note = f"  ({answer.note})" if answer.note else ""
-    if kind == "mean":
-        return f"about {sd:.4g} / (number of values){note}"
-    return f"{sd:.4g}{note}"
+    if answer.leaves is not None:
+        return _histogram_error(answer, plan, a) + note
+    sd = standard_deviation(_scale_of(answer.totals[0], plan, a)) * float(factor)
+    match kind:
+        case "mean":
+            return f"about {sd:.4g} / (number of values){note}"
+        case "flag":
+            return f"decided by counts of units with an error of {sd:.4g}{note}"
+        case "moment":
+            return f"of second order: its sums have errors of at least {sd:.4g} steps{note}"
+        case _:
+            return f"{sd:.4g}{' per unit of clip' if answer.totals[0].caps else ''}{note}"
+
+
+def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
+    if total.caps:
+        clip = next(c for c in plan.clips if c.what == total.what and c.caps == total.caps)
+        return scale_for(clip.groups, clip.epsilon)
+    plain = [t.identity for t in a.totals if not t.caps]
+    return noise_scale(plan.measurements[plain.index(total.identity)])
+
+
+def _histogram_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
+    assert answer.leaves is not None
+    same = [one.identity for one in a.leaves if bool(one.steps) == bool(answer.leaves.steps)]
+    place = same.index(answer.leaves.identity)
+    if not answer.leaves.steps:
+        choice = plan.choices[place]
+        return f"a count within about {scale_for(choice.rows * choice.groups, choice.epsilon):.4g} of the largest"
+    tree = plan.trees[place]
+    shape = shape_for(tree.steps)
+    sd = standard_deviation(scale_for(shape.sensitivity(tree.groups, tree.rows), tree.epsilon))
+    return f"its rank is off by about {sd * shape.levels**0.5:.4g} rows"
 
 
 def show(x: Decimal | Fraction) -> str:

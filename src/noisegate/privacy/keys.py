@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from noisegate.errors import Unsupported
 from noisegate.plan.catalog import Snapshot
-from noisegate.privacy.relation import PrivateRelation
+from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import quote_literal
 from noisegate.query.total.numbers import narrow
 from noisegate.query.values import INT_RANGES, INTS, Value
@@ -72,17 +72,15 @@ def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> 
     sql = canonical(value)
     if value.const is not None:
         return Key(sql, None, True, None)
-    source = next((s for s in relation.sources if value.column and s.sql_alias == value.column[0]), None)
-    if source is None or value.column is None or not source.private:
+    fact = relation.fact(value)
+    if fact is None or fact.table is None or fact.column is None or not fact.private:
         return Key(sql, None, True, None)
-    column = source.table.column(value.column[1])
-    assert column is not None
-    null = not column.not_null
+    table, column, null = fact.table, fact.column, not fact.not_null
     if value.type == "bool":
         return Key(sql, ("false", "true"), null, None)
     if value.type == "enum":
         return Key(sql, value.labels, null, None)
-    declared = snapshot.domains.get((source.table.schema, source.table.name, column.name))
+    declared = snapshot.domains.get((table.schema, table.name, column.name))
     if declared is None:
         return Key(sql, None, null, None)
     kind = "text" if value.type in ("text", "bpchar") else value.type
@@ -115,20 +113,26 @@ def declared_rows(keys: Sequence[Key]) -> tuple[tuple[str | None, ...], ...] | N
     return tuple(itertools.product(*columns))
 
 
-def hash_chain(unit: Value, keys: int) -> str:
-    """A keyed hash of the unit and the key, in [0, 2^64). Only spreads the choice: no guarantee rests on it."""
-    seed = "{secret:0}"
+def hash_chain(unit: Value, keys: int, row: str = "p", secret: int = 0) -> str:
+    """A keyed hash of the unit and the key of `row`, in [0, 2^64). Only spreads the choice: no guarantee rests on
+    it."""
+    seed = f"{{secret:{secret}}}"
     if unit.type in INTS:
-        chain = f"pg_catalog.hashint8extended((p.u)::pg_catalog.int8, {seed})"
+        chain = f"pg_catalog.hashint8extended(({row}.u)::pg_catalog.int8, {seed})"
     elif unit.type == "uuid":
-        chain = f"pg_catalog.uuid_hash_extended(p.u, {seed})"
+        chain = f"pg_catalog.uuid_hash_extended({row}.u, {seed})"
     else:
-        chain = f"pg_catalog.hashtextextended(p.u, {seed})"
+        chain = f"pg_catalog.hashtextextended({row}.u, {seed})"
     for i in range(keys):
-        text = f'(p.k{i})::pg_catalog.text COLLATE pg_catalog."C"'
-        chain = (
-            f"COALESCE(pg_catalog.hashtextextended({text}, {chain}), {chain})"
-            if i == 0
-            else (f"pg_catalog.hashtextextended(COALESCE({text}, ''), {chain})")
-        )
+        text = f"({row}.k{i})::pg_catalog.text"
+        if i == 0:
+            text = f'{text} COLLATE pg_catalog."C"'
+            chain = f"COALESCE(pg_catalog.hashtextextended({text}, {chain}), {chain})"
+        else:
+            chain = hash_more(chain, text)
     return chain
+
+
+def hash_more(chain: str, text: str) -> str:
+    """The hash of one more text."""
+    return f"""pg_catalog.hashtextextended(COALESCE({text} COLLATE pg_catalog."C", ''), {chain})"""

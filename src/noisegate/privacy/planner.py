@@ -1,43 +1,31 @@
-"""From a fragment to its plan: relation -> bounds -> totals -> prices -> generated SQL. Pure.
+"""From a fragment to its analysis: relation -> bounds -> totals -> generated SQL. Pure.
 
 Everything here is a function of the text, the session's constants, the policy and the catalog: nothing looks at private
-rows. `analyse` does all but the price; `price` turns analyses into plans.
+rows. `analyse` does all but the price; pricing.py turns analyses into plans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Context, Decimal
-from fractions import Fraction
 
-from noisegate.errors import BadSetting, Unsupported
-from noisegate.mechanisms.scale import scale_for
-from noisegate.mechanisms.threshold import delta_per_group, threshold
 from noisegate.plan.catalog import Snapshot
-from noisegate.plan.measure import (
-    Charge,
-    DeclaredGroups,
-    FragmentPlan,
-    GroupKey,
-    Measurement,
-    NoisyColumn,
-    NoisyTable,
-    Selection,
-    StatementPlan,
-)
+from noisegate.plan.measure import Query
 from noisegate.plan.reading import OutputType
+from noisegate.policy.model import Limits as PolicyLimits
 from noisegate.privacy.aggregates import Aggregator
-from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql
+from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_of
+from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
-from noisegate.privacy.relation import PrivateRelation, Resolver
-from noisegate.privacy.totals import UNITS, Answer, Limits, Total, totals_of
+from noisegate.privacy.rules import resolver_of
+from noisegate.privacy.strict import check_strict
+from noisegate.privacy.totals import UNITS, Answer, Leaves, Limits, Total, leaves_of, shared, totals_of
+from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
-from noisegate.query.total import compile_expr
+from noisegate.query.total import Scope, compile_expr
 
-SELECTION_SHARE = Fraction(1, 10)  # of a fragment's price, for the unit count that only selects or hides groups
-HIDE_BELOW = 1
+SAMPLED_ROWS_MAX = 5  # of a unit in a percentile, where the policy does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +36,8 @@ class Analysis:
     sql: str
     columns: tuple[tuple[str, ...], ...]  # of each total
     totals: tuple[Total, ...]
+    leaves: tuple[Leaves, ...]
+    more: tuple[Query, ...]  # the leaves' come last
     answers: tuple[Answer, ...]
     keys: tuple[Key, ...]
     bounds: Bounds
@@ -74,33 +64,42 @@ def analyse(
 ) -> Analysis:
     """`outputs` are the types of the keys, then of the aggregates. Raises NoisegateError for what has no private
     meaning here."""
-    resolver = Resolver(fragment.relation, snapshot, constants)
+    resolver = resolver_of(fragment.relation, snapshot, constants)
     relation = resolver.resolve(fragment.where)
     limits = snapshot.policy.limits_of(relation.limits_key)
     assert limits.groups_per_unit_max and limits.rows_per_group_max and limits.group_size_min
     keys = tuple(resolve_key(compile_expr(k, resolver.scope), relation, snapshot) for k in fragment.keys)
     declared = declared_rows(keys) if keys else ((),)
-    bounds = bounds_for(relation, keys, None if declared is None else len(declared), limits.groups_per_unit_max)
-    rows_max = 1 if relation.one_row_per_unit else limits.rows_per_group_max
-    aggregator = Aggregator(resolver, relation, snapshot, Limits(rows_max, relation.one_row_per_unit))
+    whole = check_strict(fragment, relation, resolver, keys)
+    one_group = resolver.is_of_unit(fragment.keys, relation)
+    known = 1 if one_group else None if declared is None else len(declared)
+    bounds = bounds_for(relation, keys, known, limits.groups_per_unit_max)
+    rows = limits_for(relation.one_row_per_unit, limits)
+    aggregator = Aggregator(resolver, relation, snapshot, rows)
     types = [o.sql for o in outputs[len(keys) :]]
-    answers = tuple(
+    answers = shared(
         aggregator.answer(call, text, type_sql)
         for call, text, type_sql in zip(fragment.aggregates, fragment.aggregate_texts, types, strict=True)
     )
     resolver.narrowed = {}
-    hide = bool(keys) and declared is not None and not snapshot.policy.answers.show_empty_groups
-    totals = totals_of(dict(enumerate(answers)))
+    hide = bool(keys) and declared is not None and not (whole or snapshot.policy.answers.show_empty_groups)
+    totals, leaves = totals_of(answers), leaves_of(answers)
     if (declared is None or hide) and UNITS not in totals:
         totals.append(UNITS)
-    if not totals:  # SELECT DISTINCT over declared keys: nothing of the data is asked
+    if not totals and not leaves:  # SELECT DISTINCT over declared keys: nothing of the data is asked
         totals.append(UNITS)
-    sql, columns = fragment_sql(relation, keys, totals, bounds, resolver.scope)
+    totals.sort(key=lambda t: t.distinct is not None)
+    first = [t for t in totals if t.distinct is None]
+    sql, _ = fragment_sql(relation, keys, first, bounds, resolver.scope)
+    columns = names_of(totals)
+    more = _further(relation, keys, list(zip(totals, columns, strict=True)), leaves, bounds, resolver.scope)
     return Analysis(
         fragment,
         sql,
         columns,
         tuple(totals),
+        tuple(leaves),
+        more,
         answers,
         keys,
         bounds,
@@ -110,12 +109,43 @@ def analyse(
         tuple(outputs),
         _tables(relation),
         (("TimeZone", time_zone),),
-        _describe(relation, bounds, keys, declared, rows_max, snapshot),
+        _describe(relation, bounds, keys, declared, rows.rows, snapshot),
     )
 
 
+def limits_for(one_row: bool, limits: PolicyLimits) -> Limits:
+    """C, V and M of a fragment."""
+    if one_row:
+        return Limits(1, True)
+    rows = limits.rows_per_group_max or 1
+    return Limits(
+        rows,
+        False,
+        min(limits.values_per_group_max or rows, rows),
+        min(limits.sampled_rows_max or SAMPLED_ROWS_MAX, rows),
+    )
+
+
+def _further(
+    relation: PrivateRelation,
+    keys: Sequence[Key],
+    totals: Sequence[tuple[Total, tuple[str, ...]]],
+    leaves: Sequence[Leaves],
+    bounds: Bounds,
+    scope: Scope,
+) -> tuple[Query, ...]:
+    """A query for each set of distinct values, and one for each histogram."""
+    queries = []
+    for distinct in dict.fromkeys(t.distinct for t, _ in totals if t.distinct is not None):
+        own = [(t, names) for t, names in totals if t.distinct == distinct]
+        sql = distinct_sql(relation, keys, distinct, own, bounds, scope)
+        queries.append(Query(sql, tuple(n for _, names in own for n in names)))
+    queries += [Query(leaves_sql(relation, keys, one, bounds, scope), (), one.size) for one in leaves]
+    return tuple(queries)
+
+
 def _tables(relation: PrivateRelation) -> tuple[tuple[str, str, str], ...]:
-    found = {(s.table.schema, s.table.name, s.table.fingerprint) for s in relation.sources}
+    found = {(t.schema, t.name, t.fingerprint) for t in relation.tables}
     return tuple(sorted(found))
 
 
@@ -127,9 +157,8 @@ def _describe(
     rows_max: int,
     snapshot: Snapshot,
 ) -> tuple[str, ...]:
-    private = relation.private
     lines = [
-        f"private table {private.table.schema}.{private.table.name}, unit {relation.unit_name} "
+        f"private table {', '.join(relation.private_tables)}, unit {relation.unit_name} "
         f"({snapshot.policy.unit.table}.{snapshot.policy.unit.key})"
     ]
     if relation.one_row_per_unit:
@@ -144,91 +173,3 @@ def _describe(
     if keys:
         lines.append("group keys read from data" if declared is None else f"{len(declared)} declared groups")
     return tuple(lines)
-
-
-def price(analyses: Sequence[Analysis], epsilon: Decimal, delta: Decimal) -> tuple[StatementPlan, list[NoisyTable]]:
-    """Split a statement's price over its fragments and measurements, equally but for selection.
-
-    Claim: the measurements' epsilons sum to at most `epsilon`, the fragments' deltas to at most `delta`; a statement
-    that selects no group from data costs no delta. Because: exact fractions. Checked by: tests/privacy/test_price.py.
-    """
-    selecting = sum(a.selects for a in analyses)
-    share = Fraction(epsilon) / len(analyses)
-    delta_each = _divide_down(delta, selecting) if selecting else Decimal(0)
-    plans = tuple(_price_one(a, share, delta_each) for a in analyses)
-    charge = Charge(epsilon, delta if selecting else Decimal(0))
-    return StatementPlan(plans, charge), [noisy_table(a) for a in analyses]
-
-
-def _divide_down(x: Decimal, parts: int) -> Decimal:
-    """24 digits, so that the sum over all fragments is exact in the 28 of Decimal's usual arithmetic."""
-    return Context(prec=24, rounding=ROUND_DOWN).divide(x, Decimal(parts))
-
-
-def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
-    shares = _shares(a)
-    measurements = tuple(
-        Measurement(names, total.what, total.per_group, a.bounds.groups, epsilon * share)
-        for names, total, share in zip(a.columns, a.totals, shares, strict=True)
-    )
-    groups: DeclaredGroups | Selection
-    units = a.totals.index(UNITS) if UNITS in a.totals else None
-    if a.declared is None:
-        assert units is not None
-        groups = _selection(a, units, measurements[units], delta)
-    else:
-        groups = DeclaredGroups(a.declared, units if a.hide else None, HIDE_BELOW if a.hide else None)
-    keys = tuple(
-        GroupKey(f"k{i}", text, output.sql, output.collation)
-        for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
-    )
-    return FragmentPlan(
-        a.sql,
-        1 if a.bounds.choose else 0,
-        a.tables,
-        keys,
-        tuple(n for names in a.columns for n in names),
-        measurements,
-        groups,
-        a.settings,
-        a.explain,
-    )
-
-
-def _shares(a: Analysis) -> list[Fraction]:
-    """Equal shares; a unit count that nobody asked for gets SELECTION_SHARE."""
-    asked = {t.identity for answer in a.answers for t in answer.totals}
-    extra = [t.identity not in asked for t in a.totals]
-    if all(extra) or not any(extra):
-        return [Fraction(1, len(a.totals))] * len(a.totals)
-    rest = (1 - SELECTION_SHARE) / (len(a.totals) - sum(extra))
-    return [SELECTION_SHARE / sum(extra) if e else rest for e in extra]
-
-
-def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal) -> Selection:
-    if delta <= 0:
-        raise BadSetting(
-            "groups read from data need a price in delta, and the policy gives none",
-            hint="Group by a column whose domain the policy declares.",
-        )
-    scale = scale_for(measurement.sensitivity, measurement.epsilon)
-    least = threshold(a.group_size_min, scale, delta_per_group(delta, measurement.groups))
-    return Selection(index, a.group_size_min, delta, least)
-
-
-def noisy_table(a: Analysis) -> NoisyTable:
-    """How raw noisy totals become the columns that the remainder reads."""
-    where = {total.identity: names for total, names in zip(a.totals, a.columns, strict=True)}
-    keys = tuple(
-        NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
-    )
-    aggregates = []
-    for answer, output in zip(a.answers, a.outputs[len(a.keys) :], strict=True):
-        cells = [name for total in answer.totals for name in where[total.identity]]
-        sql = answer.recombine.format(*cells)
-        if answer.null_by is not None and answer.null_by.identity in where:
-            sql = f"(CASE WHEN {where[answer.null_by.identity][0]} <= 0 THEN NULL ELSE {sql} END)"
-        aggregates.append(NoisyColumn(sql, output.sql, output.collation))
-    if len(a.outputs) != len(a.keys) + len(a.answers):
-        raise Unsupported("the private question could not be typed")
-    return NoisyTable(keys, tuple(aggregates))

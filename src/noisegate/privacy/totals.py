@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+
+from noisegate.mechanisms.shape import TreeShape
+from noisegate.plan.measure import Axis, Chosen, Quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The distinct values of an expression over a row, per group: at most `values` of each unit. NULLs do not count.
+    `sql` is canonical: equal values have equal bytes."""
+
+    sql: str
+    values: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +27,13 @@ class Total:
     row: expressions over a private row, by name, of which `inner` (aggregates per unit and group, where the unit may
     have several rows) and `outer` (clamped integers over one unit's row p) are made. For one row per unit, `direct`
     are the integers over the row itself. `identity` is equal for totals that are the same numbers.
+
+    Over `distinct` values, `outer` are clamped integers over one value {0}; `inner` and `direct` are empty.
+
+    With `caps`, `outer` are: for 0 and each cap but the last whether the unit's total is above it, then it cut at
+    each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is then the last cap.
+
+    spread: how much larger `per_group` is than what a unit is thought to add, by the plan alone; prices follow it.
     """
 
     identity: tuple[str, ...]
@@ -23,14 +43,48 @@ class Total:
     direct: tuple[str, ...]
     per_group: int
     unit_rows: str  # a remark for EXPLAIN on what is clamped
+    distinct: Distinct | None = None
+    caps: tuple[int, ...] = ()
+    spread: int = 1
+
+    @property
+    def width(self) -> int:
+        """How many noisy columns it has."""
+        return 1 if self.caps else len(self.outer)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """A histogram of a row's `leaf` (an integer in [0, size), NULL where the row does not count), per group.
+
+    keep: which leaves of a unit count in a group: 'sample' (at most `rows` of them, chosen by a keyed hash), 'least' or
+    'greatest' (its own extreme), 'each' (every leaf, at most `rows` times). `steps`: of the axis that leaves cut up;
+    0 where leaves are values of a list.
+    """
+
+    identity: tuple[str, ...]
+    what: str
+    leaf: str
+    size: int
+    steps: int
+    keep: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """rows: the most rows of one unit that count in one group (C); 1 where a unit has one row."""
+    """rows: the most rows of one unit that count in one group (C); values: the most distinct values (V); sampled: the
+    most rows in a quantile (M). All are 1 where a unit has one row."""
 
     rows: int
     one_row: bool
+    values: int = 1
+    sampled: int = 1
+
+    @property
+    def spread(self) -> int:
+        """How many times more rows a unit may have than it is thought to: between 1 and all of them."""
+        return max(1, math.isqrt(self.rows))
 
 
 UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit counts once")
@@ -38,20 +92,50 @@ UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit c
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An aggregate over totals. `recombine` is SQL for the clean room over raw noisy columns {0}, {1} ... of `totals`;
-    `error` is, for EXPLAIN, the error per output: ('sd', factor) of total 0, or a formula in words."""
+    """An aggregate over totals. `recombine` is SQL for the clean room over raw noisy columns {0}, {1} ... of `totals`,
+    or over the one column that is computed from `leaves`. `error` is, for EXPLAIN, the error per output: ('sd', factor)
+    of total 0, or a formula in words. `instead`: the same answer from totals that may be measured anyway."""
 
     totals: tuple[Total, ...]
     recombine: str
     error: tuple[str, Fraction]
     note: str = ""
     null_by: Total | None = None  # NULL where this released count is <= 0, if it is measured anyway
+    leaves: Leaves | None = None
+    shape: TreeShape | None = None
+    computed: Quantiles | Chosen | None = None  # its `part` is set by the planner
+    instead: Answer | None = None
 
 
-def totals_of(answers: Mapping[int, Answer]) -> list[Total]:
+def shared(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """The answers, each from what others measure anyway where it can be.
+
+    Claim: nothing is measured that no answer reads. Because: an answer takes its other form only where that needs no
+    total that the answers without another form lack.
+    """
+    asked = tuple(answers)
+    fixed = {t.identity for a in asked if a.instead is None for t in a.totals}
+    return tuple(
+        a.instead if a.instead is not None and all(t.identity in fixed for t in a.instead.totals) else a for a in asked
+    )
+
+
+def totals_of(answers: Iterable[Answer]) -> list[Total]:
     """The distinct totals of the answers, in order: aggregates that need the same numbers share them."""
     found: dict[tuple[str, ...], Total] = {}
-    for answer in answers.values():
+    for answer in answers:
         for total in answer.totals:
             found.setdefault(total.identity, total)
     return list(found.values())
+
+
+def leaves_of(answers: Iterable[Answer]) -> list[Leaves]:
+    """The distinct histograms of the answers, in order."""
+    found: dict[tuple[str, ...], Leaves] = {}
+    for answer in answers:
+        if answer.leaves is not None:
+            found.setdefault(answer.leaves.identity, answer.leaves)
+    return list(found.values())
+
+
+__all__ = ["UNITS", "Answer", "Axis", "Distinct", "Leaves", "Limits", "Total", "leaves_of", "shared", "totals_of"]

@@ -1,16 +1,19 @@
 """Words that PostgreSQL's deparse uses: names of aggregates, and keywords that are never names unless quoted."""
 
-ANSWERED_AGGREGATES = frozenset({"count", "sum", "avg"})
+ANSWERED_AGGREGATES = frozenset(
+    "count sum avg min max stddev stddev_pop stddev_samp variance var_pop var_samp covar_pop covar_samp corr "
+    "regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy bool_and bool_or "
+    "every percentile_cont percentile_disc mode".split()
+)
 OTHER_AGGREGATES = frozenset(
-    "min max stddev stddev_pop stddev_samp variance var_pop var_samp covar_pop covar_samp corr regr_avgx "
-    "regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy bool_and bool_or every "
     "bit_and bit_or bit_xor array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg "
-    "json_agg_strict jsonb_agg_strict json_arrayagg json_objectagg xmlagg percentile_cont percentile_disc mode "
-    "range_agg range_intersect_agg any_value rank dense_rank percent_rank cume_dist".split()
+    "json_agg_strict jsonb_agg_strict json_object_agg_strict jsonb_object_agg_strict json_object_agg_unique "
+    "jsonb_object_agg_unique json_object_agg_unique_strict jsonb_object_agg_unique_strict json_arrayagg "
+    "json_objectagg xmlagg range_agg range_intersect_agg any_value rank dense_rank percent_rank cume_dist".split()
 )
 ROW_AGGREGATES = frozenset(
     "array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg json_agg_strict jsonb_agg_strict "
-    "json_arrayagg json_objectagg xmlagg any_value".split()
+    "json_arrayagg json_objectagg xmlagg any_value range_agg".split()
 )
 # pg_get_keywords() without category U: unquoted they are syntax, never a table's or column's name.
 QUOTED_KEYWORDS = frozenset(

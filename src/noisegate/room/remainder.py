@@ -13,6 +13,7 @@ from noisegate.plan.measure import FragmentPlan, NoisyColumn, NoisyTable
 from noisegate.plan.trust import Release
 
 Rows = Sequence[tuple[tuple[str | None, ...], tuple[int, ...]]]
+Texts = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +27,42 @@ class Remainder:
 
 
 def rewrite(
-    remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable], releases: Sequence[Release]
+    remainder: Remainder,
+    plans: Sequence[FragmentPlan],
+    tables: Sequence[NoisyTable],
+    releases: Sequence[Release],
+    computed: Sequence[Sequence[Texts]],
 ) -> str:
-    """The statement to run, with one CTE per fragment."""
-    return _with_tables(remainder, plans, tables, [release.rows for release in releases])
+    """The statement to run, with one CTE per fragment. `computed`: of each, the columns q0.. of its noisy table."""
+    return _with_tables(remainder, plans, tables, [release.rows for release in releases], computed)
 
 
 def over_nothing(remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable]) -> str:
     """The same statement over empty noisy tables: for PostgreSQL to read before anything is charged."""
-    return _with_tables(remainder, plans, tables, [() for _ in plans])
+    return _with_tables(remainder, plans, tables, [() for _ in plans], [[() for _ in t.computed] for t in tables])
 
 
 def _with_tables(
-    remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable], rows: Sequence[Rows]
+    remainder: Remainder,
+    plans: Sequence[FragmentPlan],
+    tables: Sequence[NoisyTable],
+    rows: Sequence[Rows],
+    computed: Sequence[Sequence[Texts]],
 ) -> str:
     ctes = ", ".join(
-        f"_ng_f{i} AS MATERIALIZED ({_noisy_select(plan, table, those)})"
-        for i, (plan, table, those) in enumerate(zip(plans, tables, rows, strict=True))
+        f"_ng_f{i} AS MATERIALIZED ({_noisy_select(plan, table, those, texts)})"
+        for i, (plan, table, those, texts) in enumerate(zip(plans, tables, rows, computed, strict=True))
     )
     start, rest = remainder.text[: remainder.with_at], remainder.text[remainder.with_at :]
     return f"{start} {ctes},{rest}" if remainder.with_more else f"{start}WITH {ctes} {rest}"
 
 
-def _noisy_select(plan: FragmentPlan, table: NoisyTable, rows: Rows) -> str:
+def _noisy_select(plan: FragmentPlan, table: NoisyTable, rows: Rows, computed: Sequence[Texts]) -> str:
     """SELECT of the noisy table: k0.. and a0.. with the types of the original columns."""
-    names = [*(k.name for k in plan.keys), *plan.columns]
+    names = [*(k.name for k in plan.keys), *plan.released, *(f"q{i}" for i in range(len(table.computed)))]
     arrays = [_text_array([row[0][i] for row in rows]) for i in range(len(plan.keys))]
-    arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(plan.columns))]
+    arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(plan.released))]
+    arrays += [_text_array(texts) for texts in computed]
     unnested = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
     columns = [f"{_typed(c)} AS k{i}" for i, c in enumerate(table.keys)]
     columns += [f"{_typed(c)} AS a{i}" for i, c in enumerate(table.aggregates)]

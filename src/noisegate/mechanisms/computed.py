@@ -1,0 +1,87 @@
+"""Columns that are computed from a release: quantiles from noisy trees, the values of choices. Pure post-processing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+
+from noisegate.mechanisms.parts import tree_deviation
+from noisegate.mechanisms.quantiles import Asked, Between, Kind, quantiles
+from noisegate.mechanisms.shape import TreeShape, shape_for
+from noisegate.mechanisms.tree import ConsistentTree, NoisyNodes, estimate
+from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Quantiles
+from noisegate.plan.trust import Release
+
+_EPOCH = dt.datetime(2000, 1, 1)
+Column = tuple[str | None, ...]
+
+
+def computed(plan: FragmentPlan, table: NoisyTable, release: Release) -> tuple[Column, ...]:
+    """The columns q0, q1 ... of the noisy table, each with one text (or NULL) per released row."""
+    trees = {
+        part: _estimated(plan, part, release)
+        for part in {one.part for one in table.computed if isinstance(one, Quantiles)}
+    }
+    return tuple(
+        _chosen(one, release) if isinstance(one, Chosen) else _quantiles(one, trees[one.part]) for one in table.computed
+    )
+
+
+def _chosen(one: Chosen, release: Release) -> Column:
+    return tuple(one.values[leaf] for leaf in release.choices[one.part])
+
+
+def _estimated(plan: FragmentPlan, part: int, release: Release) -> ConsistentTree | None:
+    rows = release.trees[part]
+    if not rows:
+        return None
+    shape: TreeShape = shape_for(plan.trees[part].steps)
+    nodes = np.array(rows, np.int64)
+    ends = np.cumsum(shape.sizes)[:-1]
+    return estimate(NoisyNodes(shape, tuple(np.split(nodes, ends, axis=1)), tree_deviation(plan.trees[part])))
+
+
+def _quantiles(one: Quantiles, tree: ConsistentTree | None) -> Column:
+    if tree is None:
+        return ()
+    asked = [Asked(Kind(a[0]), a[1]) for a in one.asked if a is not None]
+    column: list[str | None] = []
+    for found in quantiles(tree, asked):
+        if tree.total[len(column)] <= 0:
+            column.append(None)
+            continue
+        answers = iter(found)
+        texts = [_text(next(answers), one.axis) if a is not None else None for a in one.asked]
+        column.append(_array(texts) if one.array else texts[0])
+    return tuple(column)
+
+
+def _array(texts: Sequence[str | None]) -> str:
+    return "{" + ",".join("NULL" if t is None else f'"{t}"' for t in texts) + "}"
+
+
+def _text(place: Between | None, axis: Axis) -> str | None:
+    if place is None:
+        return None
+    low, high = (axis.low + step * axis.width for step in (place.low, place.high))
+    if place.share:
+        return repr(float(low) + float(place.share) * (float(high) - float(low)))  # as PostgreSQL interpolates
+    match axis.form:
+        case "date":
+            return (_EPOCH + dt.timedelta(days=int(low))).date().isoformat()
+        case "timestamp" | "timestamptz":
+            moment = (_EPOCH + dt.timedelta(microseconds=int(low * 1_000_000))).isoformat(sep=" ")
+            return moment + ("+00" if axis.form == "timestamptz" else "")
+        case "float":
+            return repr(float(low))
+        case _:
+            return _decimal(low, axis.digits)
+
+
+def _decimal(x: Fraction, digits: int) -> str:
+    scaled = x * 10**digits
+    return format(Decimal(round(scaled)).scaleb(-digits), "f")

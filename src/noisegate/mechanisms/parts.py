@@ -1,0 +1,154 @@
+"""The parts of a release besides plain measurements: clipped sums, trees, choices. Called by the release gate only.
+
+Each comes after the groups were selected or declared, for the groups that are shown: the set of shown groups is
+released itself, and given that set each part is a mechanism of its own on its groups' totals (adaptive composition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from noisegate.errors import Internal
+from noisegate.mechanisms.choice import choice_loss, choose
+from noisegate.mechanisms.clip import choose_clip
+from noisegate.mechanisms.laplace import add_noise, loss
+from noisegate.mechanisms.scale import scale_for, standard_deviation
+from noisegate.mechanisms.shape import shape_for
+from noisegate.mechanisms.tree import add_noise_to, exact_nodes
+from noisegate.plan.measure import Choice, Clip, FragmentPlan, Tree
+
+Key = tuple[str | None, ...]
+Totals = tuple[int, ...]
+Histogram = tuple[tuple[Key, int, int], ...]
+
+
+def check_parts(plan: FragmentPlan) -> None:
+    """Raises Internal unless every part has a price and a bound, and reads a histogram of its own shape."""
+    if any(min(p.rows, p.groups) < 1 or p.epsilon <= 0 for p in (*plan.trees, *plan.choices)):
+        raise Internal("a part without sensitivity or price")
+    for clip in plan.clips:
+        rising = all(a < b for a, b in zip(clip.caps, clip.caps[1:], strict=False))
+        if not clip.caps or clip.caps[0] < 1 or not rising or clip.groups < 1 or min(clip.choice, clip.epsilon) <= 0:
+            raise Internal("a clip without caps or price")
+        if not len(clip.caps) == len(clip.above) == len(clip.sums):
+            raise Internal("a clip needs a sum for each of its caps")
+    queries = [part.query for part in (*plan.trees, *plan.choices)]
+    if sorted(queries) != [i for i, q in enumerate(plan.more) if q.leaves]:
+        raise Internal("every histogram must be released, and once")
+    if any(plan.more[t.query].leaves != shape_for(t.steps).leaves for t in plan.trees):
+        raise Internal("a tree over another histogram than its own")
+
+
+def parts_loss(plan: FragmentPlan) -> Fraction:
+    """What the parts cost by OpenDP's maps. Raises Internal where one costs more than its price."""
+    total = Fraction(0)
+    for clip in plan.clips:
+        total += _at_most(loss(clip.groups, _histogram_scale(clip)), clip.choice)
+        for cap in clip.caps:  # whichever is chosen
+            spent = _at_most(loss(clip.groups * cap, _sum_scale(clip, cap)), clip.epsilon)
+        total += spent
+    for tree in plan.trees:
+        total += _at_most(loss(_tree_sensitivity(tree), _tree_scale(tree)), tree.epsilon)
+    for choice in plan.choices:
+        total += _at_most(choice_loss(choice.rows, choice.groups, _choice_scale(choice)), choice.epsilon)
+    return total
+
+
+def _at_most(spent: Fraction, price: Fraction) -> Fraction:
+    if spent > price:
+        raise Internal("a part of a release costs more than its price")
+    return spent
+
+
+def _histogram_scale(clip: Clip) -> float:
+    return scale_for(clip.groups, clip.choice)
+
+
+def _sum_scale(clip: Clip, cap: int) -> float:
+    return scale_for(clip.groups * cap, clip.epsilon)
+
+
+def _tree_sensitivity(tree: Tree) -> int:
+    return shape_for(tree.steps).sensitivity(tree.groups, tree.rows)
+
+
+def _tree_scale(tree: Tree) -> float:
+    return scale_for(_tree_sensitivity(tree), tree.epsilon)
+
+
+def _choice_scale(choice: Choice) -> float:
+    """The loss of `groups` choices adds up, and OpenDP's map rounds each up: a little room is left for that."""
+    return scale_for(choice.rows * choice.groups, choice.epsilon * (1 - Fraction(1, 2**40)))
+
+
+def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None]) -> list[Totals]:
+    """For each shown group, the noisy clipped sums. `rows`: exact totals, None where the engine saw no row.
+
+    Claim: each clip costs its two prices. Because: a unit is in the totals of at most K groups, and in one bucket of
+    each: the histogram of all groups together has L1 sensitivity K. Given the cap T that was chosen from it, one unit
+    changes K of the sums cut at T by at most T each (docs/privacy.md, private clips).
+    """
+    found = [_clipped(plan, clip, rows) for clip in plan.clips]
+    return [tuple(column[i] for column in found) for i in range(len(rows))]
+
+
+def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> list[int]:
+    if not rows:
+        return []
+    above = [_total(plan, column, rows) for column in clip.above]
+    buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
+    scale = _histogram_scale(clip)
+    chosen = choose_clip(
+        add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=len(rows), price=clip.epsilon
+    )
+    position = plan.exact.index(clip.sums[chosen])
+    sums = [row[position] if row is not None else 0 for row in rows]
+    return add_noise(sums, _sum_scale(clip, clip.caps[chosen]))
+
+
+def _total(plan: FragmentPlan, column: str, rows: Sequence[Totals | None]) -> int:
+    position = plan.exact.index(column)
+    return sum(row[position] for row in rows if row is not None)
+
+
+def histograms(
+    plan: FragmentPlan, leaves: Sequence[Histogram], shown: Sequence[Key]
+) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], tuple[tuple[int, ...], ...]]:
+    """The noisy nodes of each tree, and the leaf of each choice, for each shown group."""
+    queries = [i for i, q in enumerate(plan.more) if q.leaves]
+    if len(leaves) != len(queries):
+        raise Internal("the totals do not have the shape of their plan")
+    by_query = dict(zip(queries, leaves, strict=True))
+    place = {key: i for i, key in enumerate(shown)}
+    trees = tuple(_nodes(tree, _cells(by_query[tree.query], place), len(shown)) for tree in plan.trees)
+    choices = tuple(
+        _choices(choice, plan.more[choice.query].leaves, _cells(by_query[choice.query], place), len(shown))
+        for choice in plan.choices
+    )
+    return trees, choices
+
+
+def _cells(histogram: Histogram, place: dict[Key, int]) -> list[tuple[int, int, int]]:
+    return [(place[key], leaf, count) for key, leaf, count in histogram if key in place]
+
+
+def _nodes(tree: Tree, cells: Sequence[tuple[int, int, int]], groups: int) -> tuple[tuple[int, ...], ...]:
+    if not groups:
+        return ()
+    noisy = add_noise_to(exact_nodes(shape_for(tree.steps), cells, groups), _tree_scale(tree))
+    levels = [level.tolist() for level in noisy.levels]
+    return tuple(tuple(node for level in levels for node in level[group]) for group in range(groups))
+
+
+def _choices(choice: Choice, size: int, cells: Sequence[tuple[int, int, int]], groups: int) -> tuple[int, ...]:
+    counts = [[0] * size for _ in range(groups)]
+    for group, leaf, count in cells:
+        counts[group][leaf] += count
+    scale = _choice_scale(choice)
+    return tuple(choose(counts, scale))
+
+
+def tree_deviation(tree: Tree) -> float:
+    """Standard deviation of the noise of each node."""
+    return standard_deviation(_tree_scale(tree))

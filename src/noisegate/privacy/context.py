@@ -1,0 +1,208 @@
+"""What one aggregate of a fragment is asked in: its call, its filter, the relation and its limits; and what every
+family of aggregates asks of its argument: bounds, unit total, grid, NULLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from noisegate.errors import MissingBounds, NoisegateError, Unsupported
+from noisegate.plan.catalog import Snapshot
+from noisegate.policy.model import Column
+from noisegate.privacy.clips import CLIPPED_MIN, clipped
+from noisegate.privacy.totals import UNITS, Limits, Total
+from noisegate.privacy.world import PrivateRelation
+from noisegate.query.interval import Interval, hull, meet, point
+from noisegate.query.total import Scope, compile_expr
+from noisegate.query.tree import Call, Cast, Expr, Name, Op, walk
+from noisegate.query.values import NUMBERS, Value
+
+BOUNDED = NUMBERS | {"date", "timestamp", "timestamptz"}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One aggregate. `text`: as written; `type_sql`: its type in PostgreSQL; `condition`: its FILTER as engine SQL."""
+
+    call: Call
+    text: str
+    type_sql: str
+    condition: str | None
+    scope: Scope
+    relation: PrivateRelation
+    snapshot: Snapshot
+    limits: Limits
+
+    @property
+    def clips(self) -> bool:
+        """Whether caps that nobody declared are chosen privately. A unit's one row is within its bounds anyway."""
+        return self.snapshot.policy.answers.private_clip and not self.limits.one_row
+
+    @property
+    def plain_type(self) -> str:
+        """The type without its modifier, which the remainder's columns get later."""
+        return self.type_sql.split("(")[0].strip()
+
+
+def arguments(c: Context, count: int) -> tuple[Expr, ...]:
+    if len(c.call.args) != count or c.call.star:
+        raise Unsupported(f"{c.call.name} takes {count} argument{'s' * (count > 1)}", name=c.call.name)
+    return c.call.args
+
+
+def numeric_argument(c: Context, arg: Expr) -> Value:
+    """A number with finite bounds."""
+    value = compile_expr(arg, c.scope)
+    if value.type not in NUMBERS:
+        raise Unsupported(f"{c.call.name} of {value.type} is not supported on private rows", name=c.call.name)
+    if not value.bound.finite:
+        raise missing_bounds(c, arg)
+    return value
+
+
+def missing_bounds(c: Context, arg: Expr) -> NoisegateError:
+    names = [n for n in walk(arg) if isinstance(n, Name)]
+    lacking = list(dict.fromkeys(n.parts[-1] for n in names if not _bounded(c, n)))
+    detail = "Without bounds, one person could change the answer by any amount."
+    if not lacking:
+        return MissingBounds(
+            f"{c.call.name} needs bounds on what it is over",
+            name=c.call.name,
+            detail=detail,
+            hint=f"Cut it in the statement, such as {c.call.name}(least(greatest(..., 0), 100)).",
+        )
+    column = lacking[0]
+    return MissingBounds(
+        f"{c.call.name} needs bounds on column {', '.join(lacking)}",
+        name=column,
+        detail=detail,
+        hint=f"Bound it in the statement, such as WHERE {column} BETWEEN 0 AND 100, or let the data owner "
+        "declare bounds in the policy.",
+    )
+
+
+def _bounded(c: Context, name: Name) -> bool:
+    try:
+        value = compile_expr(name, c.scope)
+    except NoisegateError:
+        return False
+    return value.bound.finite or value.type not in BOUNDED
+
+
+def present(c: Context, value: Value) -> str | None:
+    """The condition under which an aggregate sees a row's value; None where it always does."""
+    return both(c.condition, _not_null(c, value))
+
+
+def _not_null(c: Context, value: Value) -> str | None:
+    fact = c.relation.fact(value)
+    if fact is not None and fact.not_null:
+        return None
+    if value.const is not None and value.const.text is not None:
+        return None
+    return f"({value.sql} IS NOT NULL)"
+
+
+def both(a: str | None, b: str | None) -> str | None:
+    if a is None or b is None:
+        return a or b
+    return f"({a} AND {b})"
+
+
+def filtered(condition: str | None) -> str:
+    return f" FILTER (WHERE {condition})" if condition is not None else ""
+
+
+def only_if(condition: str | None, sql: str, otherwise: str = "0") -> str:
+    return f"(CASE WHEN {condition} THEN {sql} ELSE {otherwise} END)" if condition is not None else sql
+
+
+def rows(c: Context, condition: str | None, what: str) -> Total:
+    """Rows of a unit that pass, cut at C.
+
+    Claim: one unit adds between 0 and C to a group. Because: LEAST(count, C), an integer clamp in the SQL.
+    """
+    if c.limits.one_row:
+        if condition is None:
+            return UNITS
+        return units_with(condition, what)
+    cap = c.limits.rows
+    total = Total(
+        ("rows", condition or ""),
+        what,
+        (f"pg_catalog.count(*){filtered(condition)}",),
+        (f"LEAST({{0}}, {cap})",),
+        (),
+        cap,
+        f"at most {cap} rows per unit and group",
+        spread=c.limits.spread,
+    )
+    return clipped(total, "{0}", 0, cap) if c.clips and cap >= CLIPPED_MIN else total
+
+
+def units_with(condition: str, what: str = "units with a row that passes the FILTER") -> Total:
+    """Claim: one unit adds 0 or 1 to a group. Because: it is a comparison of its own row count with 0."""
+    flag = f"COALESCE({condition}, false)"
+    return Total(
+        ("filtered units", condition),
+        what,
+        (f"pg_catalog.count(*) FILTER (WHERE {condition})",),
+        ("(CASE WHEN {0} > 0 THEN 1 ELSE 0 END)",),
+        (f"(CASE WHEN {flag} THEN 1 ELSE 0 END)",),
+        1,
+        "each unit counts once",
+    )
+
+
+def policy_of(c: Context, arg: Expr) -> tuple[Fraction, Column | None, bool]:
+    """(a, policy of x, whether joins may repeat its rows) for a*x with a constant a and a private column x;
+    (1, None, False) otherwise."""
+    if isinstance(arg, Op) and arg.op == "*" and len(arg.args) == 2:
+        for one, other in (arg.args, arg.args[::-1]):
+            const = c.scope.constants.get((one.start, one.end))
+            if const is not None and const.number is not None:
+                factor, column, multiplied = policy_of(c, other)
+                return factor * const.number, column, multiplied
+    if isinstance(arg, Cast) and arg.type in ("numeric", "double precision"):  # the value stays the same
+        return policy_of(c, arg.arg)
+    fact = c.relation.fact(compile_expr(arg, c.scope)) if isinstance(arg, Name) else None
+    if fact is None or fact.policy is None:
+        return Fraction(1), None, False
+    return Fraction(1), fact.policy, fact.multiplied
+
+
+def policy_grid(c: Context, arg: Expr) -> Fraction | None:
+    factor, column, _ = policy_of(c, arg)
+    if column is None or column.grid is None or factor != 1:
+        return None
+    return Fraction(column.grid)
+
+
+def unit_total(c: Context, arg: Expr, interval: Interval) -> tuple[Interval, str, bool]:
+    """The interval of what one unit adds to one group's sum, in the expression's own units, how it came, and whether it
+    was declared.
+
+    Claim: the declared total of a column holds for a*x under any filter, scaled by |a|; else C times the interval.
+    Assumes: joins do not repeat rows. Because: the policy states the total for the unit's rows of the column.
+    The clamp to it stands in the SQL whatever the truth of the declaration.
+    """
+    factor, column, multiplied = policy_of(c, arg)
+    most = c.limits.rows
+    by_rows = hull([point(0), times(interval, most)])
+    if column is None or column.unit_total is None or multiplied:
+        how = f"{most} rows x bounds (no unit total declared)" if most > 1 else "one row per unit"
+        return by_rows, how, False
+    total = Fraction(column.unit_total) * abs(factor)
+    return meet(by_rows, Interval(-total, total)), "declared unit total", True
+
+
+def times(interval: Interval, most: int) -> Interval:
+    assert interval.lo is not None and interval.hi is not None
+    return Interval(interval.lo * most, interval.hi * most)
+
+
+def cut(c: Context, column: str) -> str:
+    """A noisy count as the analyst sees it."""
+    if c.snapshot.policy.answers.negative_counts:
+        return f"({column})::pg_catalog.int8"
+    return f"(GREATEST({column}, 0))::pg_catalog.int8"

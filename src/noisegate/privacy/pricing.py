@@ -1,0 +1,191 @@
+"""From analyses and a price to plans: shares, noise, selection thresholds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import ROUND_DOWN, Context, Decimal
+from fractions import Fraction
+
+from noisegate.errors import BadSetting, Unsupported
+from noisegate.mechanisms.allocation import Part, allocate
+from noisegate.mechanisms.clip import SHARE_GROUPED, SHARE_UNGROUPED
+from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.threshold import delta_per_group, threshold
+from noisegate.plan.measure import (
+    Charge,
+    Choice,
+    Chosen,
+    Clip,
+    DeclaredGroups,
+    FragmentPlan,
+    GroupKey,
+    Measurement,
+    NoisyColumn,
+    NoisyTable,
+    Quantiles,
+    Selection,
+    StatementPlan,
+    Tree,
+)
+from noisegate.privacy.planner import Analysis
+from noisegate.privacy.totals import UNITS, Answer, Leaves, Total
+
+SELECTION_SHARE = Fraction(1, 10)  # of a fragment's price, for the unit count that only selects or hides groups
+HIDE_BELOW = 1
+TREE_SPREAD = CHOICE_SPREAD = 4  # beside Total.spread
+
+
+def price(analyses: Sequence[Analysis], epsilon: Decimal, delta: Decimal) -> tuple[StatementPlan, list[NoisyTable]]:
+    """Split a statement's price over its fragments equally, and over a fragment's parts by public scales.
+
+    Claim: the parts' epsilons sum to exactly `epsilon`, the fragments' deltas to at most `delta`; a statement that
+    selects no group from data costs no delta. Because: exact fractions. Checked by: tests/privacy/test_price.py.
+    """
+    selecting = sum(a.selects for a in analyses)
+    share = Fraction(epsilon) / len(analyses)
+    delta_each = _divide_down(delta, selecting) if selecting else Decimal(0)
+    plans = tuple(_price_one(a, share, delta_each) for a in analyses)
+    charge = Charge(epsilon, delta if selecting else Decimal(0))
+    return StatementPlan(plans, charge), [noisy_table(a) for a in analyses]
+
+
+def _divide_down(x: Decimal, parts: int) -> Decimal:
+    """24 digits, so that the sum over all fragments is exact in the 28 of Decimal's usual arithmetic."""
+    return Context(prec=24, rounding=ROUND_DOWN).divide(x, Decimal(parts))
+
+
+def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
+    prices = allocate(epsilon, [*_total_parts(a), *(_leaves_part(a, one) for one in a.leaves)])
+    of_totals = list(zip(a.totals, a.columns, prices, strict=False))
+    measurements = tuple(
+        Measurement(names, total.what, total.per_group, a.bounds.groups, paid)
+        for total, names, paid in of_totals
+        if not total.caps
+    )
+    groups: DeclaredGroups | Selection
+    units = next((i for i, m in enumerate(measurements) if m.columns == _units_column(a)), None)
+    if a.declared is None:
+        assert units is not None
+        groups = _selection(a, units, measurements[units], delta)
+    else:
+        groups = DeclaredGroups(a.declared, units if a.hide else None, HIDE_BELOW if a.hide else None)
+    keys = tuple(
+        GroupKey(f"k{i}", text, output.sql, output.collation)
+        for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
+    )
+    trees, choices = _histogram_parts(a, prices[len(a.totals) :])
+    return FragmentPlan(
+        a.sql,
+        _secrets(a),
+        a.tables,
+        keys,
+        tuple(n for total, names in zip(a.totals, a.columns, strict=True) if total.distinct is None for n in names),
+        measurements,
+        groups,
+        a.settings,
+        a.explain,
+        a.more,
+        tuple(_clip(a, total, names, paid) for total, names, paid in of_totals if total.caps),
+        trees,
+        choices,
+    )
+
+
+def _secrets(a: Analysis) -> int:
+    """Secret 0 chooses groups, secret 1 among the values of one."""
+    return 2 if any("{secret:1}" in q.sql for q in a.more) else 1 if a.bounds.choose else 0
+
+
+def _units_column(a: Analysis) -> tuple[str, ...]:
+    return next((names for total, names in zip(a.totals, a.columns, strict=True) if total == UNITS), ())
+
+
+def _total_parts(a: Analysis) -> list[Part]:
+    """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked
+    for, and one that would get less and selects groups, gets SELECTION_SHARE."""
+    asked = {t.identity for answer in a.answers for t in answer.totals}
+    parts = [Part(s := a.bounds.groups * t.per_group, Fraction(s, t.spread)) for t in a.totals]
+    if len(parts) + len(a.leaves) == 1 or UNITS not in a.totals:
+        return parts
+    units = a.totals.index(UNITS)
+    extra = UNITS.identity not in asked
+    others = sum(t.spread for t in a.totals) - 1 + TREE_SPREAD * len(a.leaves)
+    if extra or (a.selects and Fraction(1, 1 + others) < SELECTION_SHARE):
+        parts[units] = Part(parts[units].sensitivity, Fraction(1), SELECTION_SHARE)
+    return parts
+
+
+def _leaves_part(a: Analysis, one: Leaves) -> Part:
+    sensitivity = a.bounds.groups * one.rows
+    return Part(sensitivity, Fraction(sensitivity, TREE_SPREAD if one.steps else CHOICE_SPREAD))
+
+
+def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> Clip:
+    """A part of its price finds the cap: more where there is one group only, which pays for it alone."""
+    choice = paid * (SHARE_GROUPED if a.keys else SHARE_UNGROUPED)
+    count = len(total.caps)
+    return Clip(
+        clip_column(names), total.what, total.caps, names[:count], names[count:], a.bounds.groups, choice, paid - choice
+    )
+
+
+def clip_column(names: tuple[str, ...]) -> str:
+    """The released column of a clip, by the engine's columns."""
+    return f"s{names[0][1:]}"
+
+
+def _histogram_parts(a: Analysis, prices: Sequence[Fraction]) -> tuple[tuple[Tree, ...], tuple[Choice, ...]]:
+    trees: list[Tree] = []
+    choices: list[Choice] = []
+    first = len(a.more) - len(a.leaves)
+    for i, (one, paid) in enumerate(zip(a.leaves, prices, strict=True)):
+        if one.steps:
+            trees.append(Tree(first + i, one.what, one.steps, one.rows, a.bounds.groups, paid))
+        else:
+            choices.append(Choice(first + i, one.what, one.rows, a.bounds.groups, paid))
+    return tuple(trees), tuple(choices)
+
+
+def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal) -> Selection:
+    if delta <= 0:
+        raise BadSetting(
+            "groups read from data need a price in delta, and the policy gives none",
+            hint="Group by a column whose domain the policy declares.",
+        )
+    scale = scale_for(measurement.sensitivity, measurement.epsilon)
+    least = threshold(a.group_size_min, scale, delta_per_group(delta, measurement.groups))
+    return Selection(index, a.group_size_min, delta, least)
+
+
+def noisy_table(a: Analysis) -> NoisyTable:
+    """How a release becomes the columns that the remainder reads."""
+    if len(a.outputs) != len(a.keys) + len(a.answers):
+        raise Unsupported("the private question could not be typed")
+    where = {
+        total.identity: (clip_column(names),) if total.caps else names
+        for total, names in zip(a.totals, a.columns, strict=True)
+    }
+    keys = tuple(
+        NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
+    )
+    computed: list[Quantiles | Chosen] = []
+    aggregates = []
+    for answer, output in zip(a.answers, a.outputs[len(a.keys) :], strict=True):
+        if answer.computed is not None:
+            sql = answer.recombine.format(f"q{len(computed)}")
+            computed.append(_computed(a, answer))
+        else:
+            sql = answer.recombine.format(*(name for total in answer.totals for name in where[total.identity]))
+        if answer.null_by is not None and answer.null_by.identity in where:
+            sql = f"(CASE WHEN {where[answer.null_by.identity][0]} <= 0 THEN NULL ELSE {sql} END)"
+        aggregates.append(NoisyColumn(sql, output.sql, output.collation))
+    return NoisyTable(keys, tuple(aggregates), tuple(computed))
+
+
+def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen:
+    """With its place among the trees, or among the choices."""
+    assert answer.computed is not None and answer.leaves is not None
+    trees = isinstance(answer.computed, Quantiles)
+    same = [one.identity for one in a.leaves if bool(one.steps) == trees]
+    return replace(answer.computed, part=same.index(answer.leaves.identity))

@@ -1,0 +1,193 @@
+"""Percentiles, least and greatest values, modes: from a noisy histogram of a row's place on an axis.
+
+Claim: one unit adds at most M to the histogram of each of its K groups (its own extreme only: 1), and at most C to each
+count that mode() compares. Because: M of its rows are kept, by a keyed hash over (unit, group, leaf, copy) with a total
+order; the extreme is one leaf; counts per leaf are cut at C. Checked by: tests/privacy/test_neighbours.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from noisegate.errors import Unsupported
+from noisegate.mechanisms.shape import TreeShape, shape_for
+from noisegate.plan.measure import Axis, Chosen, Quantiles
+from noisegate.privacy.context import Context, both, missing_bounds, only_if, policy_grid, present
+from noisegate.privacy.grid import choose_grid
+from noisegate.privacy.keys import resolve_key
+from noisegate.privacy.totals import Answer, Leaves
+from noisegate.query.constants import Const, quote_literal
+from noisegate.query.total import compile_expr
+from noisegate.query.tree import Cast, Expr, SortKey
+from noisegate.query.values import INTS, NUMBERS, Value
+
+_EPOCH = dt.datetime(2000, 1, 1)
+_UNIX = 946_684_800  # seconds from 1970 to 2000
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A value's place on an axis of `steps` grid steps, cut into the leaves of `shape`."""
+
+    axis: Axis
+    shape: TreeShape
+    leaf: str
+    shown: str
+
+
+def percentile(c: Context) -> Answer:
+    """percentile_cont, percentile_disc: any number of fractions from one tree per column and filter."""
+    key = _order(c)
+    place = _place(c, _exact_beneath(c, key.expr), key.descending)
+    fractions, array = _fractions(c)
+    asked = tuple(None if f is None else (c.call.name, f) for f in fractions)
+    rows = c.limits.sampled
+    leaves = Leaves(
+        ("sample", place.leaf),
+        f"places of {place.shown}",
+        place.leaf,
+        place.shape.leaves,
+        place.shape.steps,
+        "sample",
+        rows,
+    )
+    return Answer(
+        (), "{0}", ("tree", Fraction(1)), "", None, leaves, place.shape, Quantiles(0, place.axis, asked, array)
+    )
+
+
+def extreme(c: Context) -> Answer:
+    """min and max: the quantile where the noisy tail of the units' own extremes is surely more than noise."""
+    if len(c.call.args) != 1:
+        raise Unsupported(f"{c.call.name} takes one argument", name=c.call.name)
+    place = _place(c, c.call.args[0], False)
+    keep = "least" if c.call.name == "min" else "greatest"
+    leaves = Leaves(
+        (keep, place.leaf),
+        f"each unit's {keep} {place.shown}",
+        place.leaf,
+        place.shape.leaves,
+        place.shape.steps,
+        keep,
+        1,
+    )
+    asked = ((c.call.name, 0.0),)
+    note = "an extreme quantile: the last few units may lie beyond it"
+    return Answer((), "{0}", ("tree", Fraction(1)), note, None, leaves, place.shape, Quantiles(0, place.axis, asked))
+
+
+def mode(c: Context) -> Answer:
+    """mode() over the values that the policy or the type declares, by private choice of the largest count."""
+    key = _order(c)
+    value = compile_expr(key.expr, c.scope)
+    known = resolve_key(value, c.relation, c.snapshot)
+    if known.values is None:
+        raise Unsupported(
+            "mode() needs values that are known beforehand",
+            name="mode",
+            detail="The values of a column without a domain are read from people.",
+            hint="Declare a domain in the policy, or group by the column and take the largest count.",
+        )
+    values = tuple(sorted(known.values)) if value.type != "enum" else known.values
+    values = values[::-1] if key.descending else values
+    items = ", ".join(quote_literal(v) for v in values)
+    found = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.text[], ({known.sql})::pg_catalog.text) - 1"
+    leaf = only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
+    cap = 1 if c.limits.one_row else c.limits.rows
+    leaves = Leaves(("each", leaf), f"rows with each value of {_shown(c)}", leaf, len(values), 0, "each", cap)
+    return Answer((), "{0}", ("choice", Fraction(1)), "", None, leaves, None, Chosen(0, values))
+
+
+def _order(c: Context) -> SortKey:
+    if len(c.call.within) != 1:
+        raise Unsupported(f"{c.call.name} takes one WITHIN GROUP (ORDER BY ...)", name=c.call.name)
+    return c.call.within[0]
+
+
+def _fractions(c: Context) -> tuple[tuple[float | None, ...], bool]:
+    arg = c.call.args[0] if len(c.call.args) == 1 else None
+    const = c.scope.constants.get((arg.start, arg.end)) if arg is not None else None
+    if const is None:
+        raise Unsupported(f"{c.call.name} takes a constant fraction on private rows", name=c.call.name)
+    items = const.items if const.items is not None else (const,)
+    return tuple(_fraction(c, one) for one in items), const.items is not None
+
+
+def _fraction(c: Context, const: Const) -> float | None:
+    if const.text is None:
+        return None
+    if const.number is None or not 0 <= const.number <= 1:
+        raise Unsupported("a percentile is a fraction between 0 and 1", name=c.call.name)
+    return float(const.number)
+
+
+def _exact_beneath(c: Context, arg: Expr) -> Expr:
+    """What stands beneath percentile_cont's cast to double precision of an exact number: its own grid is exact."""
+    if isinstance(arg, Cast) and arg.type == "double precision":
+        inner = compile_expr(arg.arg, c.scope)
+        if inner.type in INTS or inner.type == "numeric":
+            return arg.arg
+    return arg
+
+
+def _shown(c: Context) -> str:
+    return c.text
+
+
+def _place(c: Context, arg: Expr, descending: bool) -> _Place:
+    value = compile_expr(arg, c.scope)
+    if value.type not in NUMBERS | {"date", "timestamp", "timestamptz"}:
+        raise Unsupported(
+            f"{c.call.name} of {value.type} is not supported on private rows",
+            name=c.call.name,
+            detail="It would show one person's own value.",
+            hint="Ask for it of a number, a date or a timestamp; for others, count a GROUP BY.",
+        )
+    if not value.bound.finite:
+        raise missing_bounds(c, arg)
+    number = value.type in NUMBERS
+    axis, steps, place = _numbers(c, arg, value) if number else _times(value)
+    if descending:
+        axis = Axis(axis.low + axis.width * (steps - 1), -axis.width, axis.form, axis.digits)
+        place = f"({steps - 1} - {place})"
+    shape = shape_for(steps)
+    divided = place if shape.width == 1 else f"pg_catalog.div(({place})::pg_catalog.numeric, {shape.width})"
+    inside = f"LEAST(GREATEST(({divided})::pg_catalog.int8, 0), {shape.leaves - 1})"
+    passes = both(c.condition, f"({value.sql} IS NOT NULL)") if not number else present(c, value)
+    return _Place(axis, shape, only_if(passes, inside, "NULL"), c.text)
+
+
+def _numbers(c: Context, arg: Expr, value: Value) -> tuple[Axis, int, str]:
+    width = (value.bound.hi or Fraction(0)) - (value.bound.lo or Fraction(0))
+    grid = choose_grid(value, policy_grid(c, arg), max(value.bound.magnitude, width))
+    low, high = grid.down(value.bound.lo), grid.up(value.bound.hi)
+    form = "float" if value.type in ("float4", "float8") else "number"
+    axis = Axis(low * grid.step, grid.step, form, grid.digits)
+    return axis, max(high - low, 0) + 1, grid.row_sql(value, value.bound, low)
+
+
+def _times(value: Value) -> tuple[Axis, int, str]:
+    """Days, or whole seconds. The value is clamped before anything is computed: infinity has no difference."""
+    assert value.bound.lo is not None and value.bound.hi is not None
+    low, high = math.floor(value.bound.lo), math.ceil(value.bound.hi)
+    seconds = _DAY if value.type == "date" else 1
+    try:
+        first, last = (_EPOCH + dt.timedelta(seconds=x * seconds) for x in (low, high))
+    except OverflowError:
+        raise Unsupported("the bounds of this expression are beyond the year 9999", hint="Bound it closer.") from None
+    zone = "+00" if value.type == "timestamptz" else ""
+    ends = [f"'{_iso(x, value.type)}{zone}'::pg_catalog.{value.type}" for x in (first, last)]
+    inside = f"LEAST(GREATEST({value.sql}, {ends[0]}), {ends[1]})"
+    if value.type == "date":
+        place = f"({inside} - {ends[0]})"
+    else:
+        place = f"pg_catalog.floor(pg_catalog.date_part('epoch', {inside}) - {low + _UNIX})"
+    return Axis(Fraction(low), Fraction(1), value.type), high - low + 1, place
+
+
+def _iso(moment: dt.datetime, kind: str) -> str:
+    return moment.date().isoformat() if kind == "date" else moment.isoformat(sep=" ")
