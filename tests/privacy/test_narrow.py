@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noisegate.planning.jobs import ReadJob, read_job
-from noisegate.privacy.narrow import narrowings
-from noisegate.privacy.relation import Resolver, conjuncts_of
+from noisegate.privacy.relation import conjuncts_of
 from noisegate.query.fragment import expressions_of
 from noisegate.query.interval import ANY
+from noisegate.query.total.narrow import narrowings
 from noisegate.room.embedded import EmbeddedServer
 from support.extremes import TAME, WILD, create_sql, fill, policy_text
 from support.planner import Planner
@@ -83,7 +83,7 @@ def test_rows_that_pass_are_inside(planner: Planner, drawn: tuple[str, str]) -> 
         constants = planner.constants(text, expressions_of(fragment))
     except psycopg.DataError:
         return  # a constant that its type does not hold
-    resolver = Resolver(fragment.relation, planner.snapshot, constants)
+    resolver = resolver_of(fragment.relation, planner.snapshot, constants)
     found = narrowings(conjuncts_of(fragment.where), resolver.scope).get(("t0", column), ANY)
     finite = f"isfinite({column})" if column[0] in "dt" else f"{column}::text NOT IN ('NaN', 'Infinity', '-Infinity')"
     number = _AS_NUMBER.get(column[:-1], "{0}::numeric").format(column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 
@@ -16,9 +16,10 @@ from noisegate.errors import NoisegateError
 from noisegate.planning.jobs import ReadJob, read_job
 from noisegate.privacy.grid import choose_grid
 from noisegate.privacy.keys import canonical
-from noisegate.privacy.relation import Resolver
+from noisegate.privacy.rules import resolver_of
 from noisegate.query.constants import Const, render
 from noisegate.query.total import ROWS, Row, compile_expr
+from noisegate.query.total.arrays import constant
 from noisegate.query.total.casts import _NAMES, cast
 from noisegate.query.total.dates import FIELDS, TRUNC_FIELDS
 from noisegate.query.tree import IsTest, Name, TableRef
@@ -28,6 +29,7 @@ from support.extremes import COLUMNS, TAME, WILD, create_sql, fill, policy_text
 from support.planner import Planner, like_the_engine
 from support.servers import new_database
 
+STAMP_FIELDS = {word for word, (_, _, types) in FIELDS.items() if "timestamp" in types}
 ZONES = ("UTC", "America/Los_Angeles", "Pacific/Kiritimati")
 CONSTANTS = tuple(
     Const(base, text)
@@ -73,7 +75,7 @@ def engine(planner: Planner) -> Iterator[psycopg.Connection]:
 
 
 def columns(planner: Planner) -> dict[str, Value]:
-    resolver = Resolver(TableRef("public", "wild", "t0", 0, 0), planner.snapshot, {})
+    resolver = resolver_of(TableRef("public", "wild", "t0", 0, 0), planner.snapshot, {})
     return {c: resolver.column(Name(("t0", c), 0, 0)) for c in COLUMNS}
 
 
@@ -81,23 +83,119 @@ def constants() -> list[Value]:
     return [of_const(c, render(c)) for c in CONSTANTS]
 
 
+def text(x: str) -> Value:
+    return _literal(Const("text", x))
+
+
+def whole(x: int, base: str = "int4") -> Value:
+    return _literal(Const(base, str(x), Fraction(x)))
+
+
+def items(base: str, *xs: str) -> Value:
+    numbers = base in NUMBERS
+    return constant(Const("array", "", None, tuple(Const(base, x, Fraction(x) if numbers else None) for x in xs)))
+
+
+def _literal(const: Const) -> Value:
+    return of_const(const, render(const))
+
+
+def _leading(words: Iterable[str], *ends: Sequence[Value]) -> list[tuple[Value, ...]]:
+    return list(itertools.product([text(w) for w in words], *ends))
+
+
+def special(name: str, values: Sequence[Value]) -> list[tuple[Value, ...]] | None:
+    """Calls of functions that take constants of a certain kind; None for all others."""
+    kinds: dict[str, list[Value]] = {}
+    for v in values:
+        kinds.setdefault(v.type, []).append(v)
+    stamps = [*kinds["timestamp"], *kinds["timestamptz"]]
+    texts = [*kinds["text"], *kinds["bpchar"]]
+    integers = [*kinds["int2"], *kinds["int4"], *kinds["int8"]]
+    zones = [text("UTC"), text("Europe/Berlin")]
+    patterns = [text(p) for p in ("a", "^(a|b)*$", "[[:alpha:]]{2,9}", "(.*)(x+)$", "é?", "")]
+    keys = [text("a"), text(""), whole(0), whole(-1), whole(2**31 - 1)]
+    paths = [items("text", "a"), items("text", "a", "0"), items("text", "-1"), items("text", "", "a", "9" * 30)]
+    sets = [*paths, items("int4", "1", "7"), items("numeric", "1")]
+    step = [
+        _literal(Const("interval", f"0 months {d} days {us} microseconds")) for d, us in ((0, 1), (7, 0), (366_000, 0))
+    ]
+    origins = [
+        _literal(Const(t, f"2000-01-01 00:00:00{z}", Fraction(0)))
+        for t, z in (("timestamp", ""), ("timestamptz", "+00"))
+    ]
+    limits = {t: [_literal(Const(t, x, Fraction(x))) for x in ("-5", "7.5")] for t in ("numeric", "float8")}
+    match name:
+        case "extract" | "date_part":
+            return _leading(FIELDS, values[::2])
+        case "date_trunc":
+            return _leading(TRUNC_FIELDS, values[::2]) + [
+                (*c, z) for c in _leading(TRUNC_FIELDS, values[::2]) for z in zones
+            ]
+        case "timezone":
+            return list(itertools.product(zones, values))
+        case "date_bin":
+            return list(itertools.product(step, stamps, origins))
+        case "make_date":
+            return list(
+                itertools.product(integers[::2], [*integers[1::2], whole(2)], [*integers, whole(29), whole(31)])
+            )
+        case "to_char":
+            dates = [
+                text(f) for f in ("YYYY-MM-DD HH24:MI:SS.US", 'FMMonth "q"Q', "IYYY-IW-ID", "Dy, DDD J CC AM W WW")
+            ]
+            figures = [text(f) for f in ("FM999,990.00", "S09.99", "$9", "9.9PR", "0" * 30 + "." + "9" * 30)]
+            return list(itertools.product(values, [*dates, *figures]))
+        case "->" | "->>":
+            return list(itertools.product([*kinds["jsonb"], *kinds["json"]], keys))
+        case "#>" | "#>>":
+            return list(itertools.product([*kinds["jsonb"], *kinds["json"]], paths))
+        case "?" | "?|" | "?&":
+            return list(itertools.product(kinds["jsonb"], [*keys, *paths]))
+        case "@>" | "<@" | "&&":
+            documents = [_literal(Const("jsonb", d)) for d in ('{"a": {"a": [1]}}', "[[2]]", "1")]
+            pairs = [*itertools.product(kinds["jsonb"], documents), *itertools.product(kinds["array"], sets)]
+            return pairs + [(b, a) for a, b in pairs]
+        case "array_length" | "array_lower" | "array_upper":
+            return list(itertools.product(kinds["array"], [whole(0), whole(1), whole(7), whole(-1)]))
+        case "width_bucket":
+            fixed = [(a, *limits[a.type][::w], whole(10)) for a in values if a.type in limits for w in (1, -1)]
+            borders = [items(t, "-7", "0", "1000000") for t in NUMBERS] + [items("text", "a", "b")]
+            return [*fixed, *itertools.product(values, [*borders, items("date", "2000-01-01")])]
+        case "~" | "~*" | "!~" | "!~*" | "regexp_count" | "regexp_substr":
+            return list(itertools.product(texts, patterns))
+        case "regexp_like":
+            return [*itertools.product(texts, patterns), *itertools.product(texts, patterns, [text("i"), text("nx")])]
+        case "regexp_replace":
+            calls = list(itertools.product(texts, patterns, [text("é"), text("")]))
+            return [*calls, *((*c, text("gi")) for c in calls)]
+        case "replace" | "translate":
+            return list(
+                itertools.product(texts, [text("x"), text(""), text("ß'")], [text("y" * 5000), text(""), text("é")])
+            )
+        case "split_part":
+            return list(itertools.product(texts, [text(""), text("s"), text("ß")], [whole(1), whole(-1), whole(9999)]))
+        case "lpad" | "rpad" | "repeat":
+            calls = list(itertools.product(texts, [whole(0), whole(-5), whole(10_000)]))
+            return [*calls, *((*c, text(f)) for c in calls for f in ("", "é"))]
+        case "substr" | "substring":
+            numbers = [whole(n) for n in (0, 1, -1, 1_000_000)]
+            calls = [*itertools.product(texts, numbers), *itertools.product(texts, numbers, numbers)]
+            return [*calls, *itertools.product(texts, patterns)]
+        case "concat" | "concat_ws" | "num_nulls" | "num_nonnulls":
+            return [(text("é"), *values[i : i + 3]) for i in range(len(values))] + [tuple(texts)]
+        case _:
+            return None
+
+
 def applications(row: Row, values: Sequence[Value], literals: Sequence[Value]) -> list[Value]:
-    """Everything that the row's rule makes of one, two or three columns and constants."""
-    found: dict[str, Value] = {}
-    if row.name in ("extract", "date_part", "date_trunc"):
-        words = FIELDS if row.name != "date_trunc" else TRUNC_FIELDS
-        leading = [of_const(Const("text", w), "") for w in words]
-        zones = [v for v in literals if v.const and v.const.text in ("UTC", "Europe/Berlin")]
-        calls = [(f, v) for f in leading for v in values[::2]]
-        calls += [(f, v, z) for f in leading for v in values[::2] for z in zones]
-    elif row.name == "timezone":
-        calls = [(z, v) for z in literals if z.const and z.const.text in ("UTC", "Europe/Berlin") for v in values]
-    else:
+    """Everything that the row's rule makes of columns and constants."""
+    calls = special(row.name, values)
+    if calls is None:
         firsts, seconds = values[::2], values[1::2]
         calls = [(a,) for a in firsts]
         calls += itertools.chain(itertools.product(firsts, (*seconds, *literals)), itertools.product(literals, seconds))
-        if row.name in ("substr", "substring"):
-            calls += itertools.product(firsts, literals, literals)
+    found: dict[str, Value] = {}
     for args in calls:
         try:
             value = row.rule(*args)
@@ -215,7 +313,7 @@ def numbers(kind: str, depth: int) -> st.SearchStrategy[str]:
         forms += [
             st.builds("length({})".format, texts(depth - 1)),
             st.builds(
-                "extract({} FROM {})::int".format, st.sampled_from(sorted(set(FIELDS) - {"epoch"})), moments(depth - 1)
+                "extract({} FROM {})::int".format, st.sampled_from(sorted(STAMP_FIELDS - {"epoch"})), moments(depth - 1)
             ),
             st.builds("({} - {})".format, dates(depth - 1), dates(depth - 1)),
         ]
@@ -224,7 +322,7 @@ def numbers(kind: str, depth: int) -> st.SearchStrategy[str]:
             st.builds("{}({}, {})".format, st.sampled_from(["round", "trunc"]), same, st.integers(-3, 5)),
             st.builds("{}({})".format, st.sampled_from(["floor", "ceil", "sign", "round"]), same),
             st.builds("({})::numeric({})".format, same, st.sampled_from(["5,2", "12", "3,3"])),
-            st.builds("extract({} FROM {})".format, st.sampled_from(sorted(FIELDS)), moments(depth - 1)),
+            st.builds("extract({} FROM {})".format, st.sampled_from(sorted(STAMP_FIELDS)), moments(depth - 1)),
         ]
     elif kind == "float8":
         forms += [
@@ -332,7 +430,7 @@ def compiled(planner: Planner, expression: str, table: str) -> tuple[str, Value]
     (fragment,) = read_job(ReadJob(text), planner.snapshot).fragments
     test = fragment.where
     assert isinstance(test, IsTest)
-    resolver = Resolver(fragment.relation, planner.snapshot, planner.constants(text, [test]))
+    resolver = resolver_of(fragment.relation, planner.snapshot, planner.constants(text, [test]))
     return text[test.arg.start : test.arg.end], compile_expr(test.arg, resolver.scope)
 
 

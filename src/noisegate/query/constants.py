@@ -16,7 +16,22 @@ from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 
 from noisegate.errors import TooComplex, Unsupported
-from noisegate.query.tree import FIELD, AnyOf, Array, Call, Expr, Literal, Name, Param, children, walk
+from noisegate.query.tree import (
+    FIELD,
+    AnyOf,
+    Array,
+    Call,
+    Cast,
+    Expr,
+    Given,
+    Literal,
+    Name,
+    Op,
+    Param,
+    Subquery,
+    children,
+    walk,
+)
 
 Span = tuple[int, int]
 
@@ -27,17 +42,31 @@ CONSTANT_FUNCTIONS = frozenset(
     "make_timestamp make_timestamptz make_interval to_date to_timestamp to_number to_char timezone date_bin age "
     "lower upper length substr left right btrim ltrim rtrim concat replace split_part abs round trunc floor ceil "
     "ceiling power sqrt exp ln log mod sign div greatest least coalesce nullif justify_days justify_hours "
-    "justify_interval string_to_array regexp_split_to_array".split()
+    "justify_interval string_to_array regexp_split_to_array like_escape similar_to_escape similar_escape initcap "
+    "reverse repeat lpad rpad translate cbrt log10 upper degrees radians pi concat_ws array_append array_cat "
+    "jsonb_build_object jsonb_build_array to_jsonb bit_length char_length octet_length strpos position".split()
 )
 
 CONSTANTS_MAX = 800  # two columns each, and PostgreSQL's SELECT has 1664 at most
 _ZONE_ARGUMENT = {"timezone": 0, "date_trunc": 2}
 _TRIED = "TRIED"  # marks a call that is evaluated for its errors only
+_PATTERNS = frozenset({"~", "~*", "!~", "!~*"})
+_SAMPLES = {
+    "timezone": "pg_catalog.timezone({}, '2000-01-01 00:00:00+00'::pg_catalog.timestamptz)",
+    "~": "(''::pg_catalog.text OPERATOR(pg_catalog.~) {})",
+    "to_char": "pg_catalog.to_char('2000-01-01 00:00:00'::pg_catalog.timestamp, {})",
+}
+# What a total form needs to know of the session, read once per fragment: the day, and how it prints values.
+CONTEXT: Span = (-1, -1)
+_CONTEXT_SQL = (
+    "(pg_catalog.to_char(CURRENT_DATE::pg_catalog.timestamp, 'YYYY-MM-DD') || '|' || pg_catalog.current_setting('DateStyle') || '|' || "
+    "pg_catalog.current_setting('extra_float_digits'))"
+)
 
 _BASES = {
     16: "bool", 19: "text", 20: "int8", 21: "int2", 23: "int4", 25: "text", 700: "float4", 701: "float8",
     705: "text", 1042: "bpchar", 1043: "text", 1082: "date", 1083: "time", 1114: "timestamp", 1184: "timestamptz",
-    1186: "interval", 1700: "numeric", 2950: "uuid",
+    1186: "interval", 1700: "numeric", 2950: "uuid", 3802: "jsonb",
 }  # fmt: skip
 _FIRST_USER_OID = 16384
 _EPOCH = dt.date(2000, 1, 1)
@@ -59,6 +88,7 @@ def constant_parts(exprs: Iterable[Expr]) -> list[Expr]:
     """The maximal subexpressions without a column. Raises Unsupported where one calls a function that is not one
     constant per statement."""
     found: list[Expr] = []
+    context = False
     for expr in exprs:
         stack = [expr]
         while stack:
@@ -69,36 +99,48 @@ def constant_parts(exprs: Iterable[Expr]) -> list[Expr]:
                 _check_constant(node)
                 found.append(node)
             else:
-                found += _zone_checks(node)
+                found += _tries(node)
+                context = context or _needs_context(node)
                 stack.extend(children(node))
-    return found
+    return [*found, Call("", (), *CONTEXT, extras=_TRIED)] if context else found
 
 
-def _zone_checks(node: Expr) -> list[Expr]:
-    """A time zone that is applied to a column is tried on a constant, in the session: an unknown one is refused before
-    anything is charged. It stands before the zone itself, whose value then replaces this one's."""
-    zone = _ZONE_ARGUMENT.get(node.name) if isinstance(node, Call) else None
-    if not isinstance(node, Call) or zone is None or len(node.args) <= zone or not is_constant(node.args[zone]):
+def _tries(node: Expr) -> list[Expr]:
+    """A time zone, pattern or format that is applied to a column is tried on a constant, in the session: a wrong one is
+    refused before anything is charged. It stands before the constant itself, whose value then replaces this one's."""
+    sample, arg = "", None
+    if isinstance(node, Call) and node.name in _ZONE_ARGUMENT and len(node.args) > _ZONE_ARGUMENT[node.name]:
+        sample, arg = "timezone", node.args[_ZONE_ARGUMENT[node.name]]
+    elif isinstance(node, Op) and node.op in _PATTERNS and len(node.args) == 2:
+        sample, arg = "~", node.args[1]
+    elif isinstance(node, Call) and len(node.args) > 1 and node.name in ("to_char", "regexp_replace", "regexp_like"):
+        sample, arg = "to_char" if node.name == "to_char" else "~", node.args[1]
+    if arg is None or not is_constant(arg):
         return []
-    arg = node.args[zone]
     _check_constant(arg)
-    return [Call("timezone", (arg,), arg.start, arg.end, extras=_TRIED)]
+    return [Call(sample, (arg,), arg.start, arg.end, extras=_TRIED)]
+
+
+def _needs_context(node: Expr) -> bool:
+    if isinstance(node, Cast):
+        return node.type.startswith(("text", "character"))
+    return isinstance(node, Call) and node.name == "age" and len(node.args) == 1
 
 
 def _evaluated(sql: str, part: Expr) -> str:
-    text = sql[part.start : part.end]
     if isinstance(part, Call) and part.extras == _TRIED:
-        return f"pg_catalog.timezone({text}, '2000-01-01 00:00:00+00'::pg_catalog.timestamptz)"
-    return text
+        return _SAMPLES[part.name].format(sql[part.start : part.end]) if part.name else _CONTEXT_SQL
+    return sql[part.start : part.end]
 
 
 def is_constant(node: Expr) -> bool:
-    return not any(isinstance(n, Name) or (isinstance(n, Call) and n.star) for n in walk(node))
+    return not any(isinstance(n, Name | Subquery | Given) or (isinstance(n, Call) and n.star) for n in walk(node))
 
 
 def _check_constant(node: Expr) -> None:
     for n in walk(node):
-        if isinstance(n, Call) and (n.name not in CONSTANT_FUNCTIONS or n.extras or n.filter or n.distinct):
+        special = isinstance(n, Call) and (n.extras or n.filter or n.distinct or n.over or n.order or n.within)
+        if isinstance(n, Call) and (special or n.name not in CONSTANT_FUNCTIONS):
             raise Unsupported(
                 f"function {n.name} is not supported in a private question",
                 name=n.name,
@@ -167,6 +209,8 @@ def decode(oid: int, data: bytes | None, enum: bool = False) -> Const:
                 return Const(base, data.decode("utf-8"))
             except UnicodeDecodeError:  # of a domain or a composite, taken for an enum
                 raise Unsupported("a constant of this type is not supported in a private question") from None
+        case "jsonb":
+            return Const(base, data[1:].decode("utf-8"))
         case "uuid":
             return Const(base, str(_loader(2950).load(data)))
         case _:
@@ -238,6 +282,7 @@ _SQL_TYPES = {
     "bool": "bool", "int2": "int2", "int4": "int4", "int8": "int8", "float4": "float4", "float8": "float8",
     "numeric": "numeric", "text": "text", "bpchar": "bpchar", "date": "date", "time": "time",
     "timestamp": "timestamp", "timestamptz": "timestamptz", "interval": "interval", "uuid": "uuid",
+    "jsonb": "jsonb",
 }  # fmt: skip
 
 

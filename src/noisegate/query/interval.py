@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -130,6 +130,61 @@ def meet(a: Interval, b: Interval) -> Interval:
         edge = a.lo if b.hi is not None and a.lo is not None and b.hi < a.lo else a.hi
         return Interval(edge, edge)
     return Interval(lo, hi)
+
+
+def monotone(a: Interval, function: Callable[[float], float]) -> Interval:
+    """The image under an increasing function of floats, rounded outwards at nine digits; an end where it is not defined
+    is open."""
+    return Interval(_image(a.lo, function, -1), _image(a.hi, function, 1))
+
+
+def _image(x: Fraction | None, function: Callable[[float], float], direction: int) -> Fraction | None:
+    if x is None:
+        return None
+    try:
+        y = function(float(x))
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(y):
+        return None
+    if y == 0:
+        return Fraction(0) if x in (0, 1) else direction * Fraction(1, 10**300)
+    step = Fraction(10) ** (math.floor(math.log10(abs(y))) - 8)
+    steps = Fraction(y) / step
+    nearest = round(steps)
+    if abs(steps - nearest) * 10**5 < 1:  # 3.0000000000004 comes from 3
+        return nearest * step
+    return (math.ceil(steps) if direction > 0 else math.floor(steps)) * step
+
+
+def power(a: Interval, exponent: Fraction) -> Interval:
+    """x ** exponent of every x for which it is a real number; an integer exponent gives exact ends."""
+    if exponent == 0:
+        return point(1)
+    if exponent.denominator == 1 and 0 < exponent <= 64:
+        n = int(exponent)
+        ends = Interval(None if a.lo is None else a.lo**n, None if a.hi is None else a.hi**n)
+        if n % 2:
+            return ends
+        b = absolute(a)
+        return Interval(None if b.lo is None else b.lo**n, None if b.hi is None else b.hi**n)
+    positive = Interval(max(a.lo or Fraction(0), Fraction(0)), a.hi)
+    if exponent > 0 and (exponent.denominator != 1 or (a.lo is not None and a.lo >= 0)):
+        return monotone(positive, lambda x: x ** float(exponent))
+    if exponent < 0 and a.lo is not None and a.lo > 0:
+        turned = monotone(Interval(a.lo, a.hi), lambda x: -(x ** float(exponent)))
+        return Interval(
+            Fraction(0) if turned.hi is None or a.hi is None else -turned.hi, None if turned.lo is None else -turned.lo
+        )
+    return ANY
+
+
+def exponential(base: Fraction, a: Interval) -> Interval:
+    """base ** x of every x, for a positive base."""
+    if base >= 1:
+        low = monotone(a, lambda x: float(base) ** x)
+        return Interval(low.lo if low.lo is not None else Fraction(0), low.hi)
+    return exponential(1 / base, neg(a))
 
 
 def _trunc(x: Fraction | None) -> Fraction | None:

@@ -24,6 +24,9 @@ NUMBERS = INTS | {"numeric", "float4", "float8"}
 TEXTS = frozenset({"text", "bpchar"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
 
+FINITE_MAX = 1000  # values of an expression whose values are listed
+_PRINTED_ALIKE = INTS | {"text", "date"}  # a constant's text is what the engine prints
+
 FLOAT_EXPONENT = 60  # floats outside 1e-60..1e60 (and not 0) are NULL in arithmetic: products cannot over- or underflow
 FLOAT_LIMIT = 300
 NUMERIC_LIMIT = 10**100  # numerics without a declared precision are NULL beyond it in arithmetic
@@ -36,7 +39,9 @@ class Value:
     type: 'int4', 'numeric', 'text', 'enum' ... (plan.catalog.ColumnType.base). An integer's SQL may have type int8 or
     numeric: `safe` tells. safe: contains every value whatever the data. bound: contains every value that the policy
     and the WHERE clause allow; it chooses a sensitivity, which the generated SQL then enforces. scale: decimals.
-    exponents: of a float, (least, greatest) decimal exponent of a nonzero value, where guarded.
+    exponents: of a float, (least, greatest) decimal exponent of a nonzero value, where guarded. finite: canonical texts
+    of all values that it takes while its columns are within their bounds; the engine may yield others, which a group
+    key drops. null: it may be NULL where PostgreSQL would not have raised. Numbers of an interval are seconds.
     """
 
     sql: str
@@ -50,6 +55,22 @@ class Value:
     labels: tuple[str, ...] = ()
     column: tuple[str, str] | None = None  # (alias, column) where the value is a plain column
     collation: str | None = None
+    finite: tuple[str, ...] | None = None
+    null: bool = True
+    element: str = ""  # of an array: its items' type; of an interval: 'age' or 'difference' of two timestamps
+    local: Interval | None = None  # of a timestamptz made of a date: its bound by the session's own clocks
+    chars: int | None = None  # of a text: the most characters that it may have, by its type
+
+    @property
+    def known(self) -> tuple[str, ...] | None:
+        """`finite`, or what type and constant say of themselves."""
+        if self.type == "bool":
+            return ("false", "true")
+        if self.type == "enum":
+            return self.labels or None
+        if self.const is not None and self.const.text is not None and self.type in _PRINTED_ALIKE:
+            return (self.const.text,)
+        return self.finite
 
     @property
     def wide(self) -> bool:
@@ -98,13 +119,14 @@ def _decimals(denominator: int) -> int:
 def of_const(const: Const, sql: str) -> Value:
     """A constant as a value. `sql` is its typed literal."""
     if const.number is None:
-        return Value(sql, const.base, const=const, bound=point(0) if const.text is None else ANY)
+        empty = const.text is None
+        return Value(sql, const.base, const=const, bound=point(0) if empty else ANY, null=empty)
     here = point(const.number)
     scale = 0 if const.base in INTS else _scale_of(const) if const.base == "numeric" else None
     exponents = None
     if const.base in ("float4", "float8"):
         exponents = _exponents_of(const.number)
-    return Value(sql, const.base, here, here, scale, exponents, const)
+    return Value(sql, const.base, here, here, scale, exponents, const, null=False)
 
 
 def _scale_of(const: Const) -> int:
@@ -132,6 +154,14 @@ def tame_float(value: Value) -> Value:
     limits = f"'1e-{FLOAT_EXPONENT}'::pg_catalog.float8 AND '1e{FLOAT_EXPONENT}'::pg_catalog.float8"
     sql = f"(CASE WHEN {v} = 0 OR pg_catalog.abs({v}) BETWEEN {limits} THEN {v} END)"
     return replace(value, sql=sql, exponents=(-FLOAT_EXPONENT, FLOAT_EXPONENT), column=None)
+
+
+def single(value: Value) -> Value:
+    """A float8 or numeric as float4: NULL where float4 would overflow or underflow; NaN and infinities too."""
+    v = value.sql
+    inside = f"{v} = 0 OR pg_catalog.abs({v}) BETWEEN '1e-37' AND '3e38'"
+    sql = f"((CASE WHEN {inside} THEN {v} END)::pg_catalog.float4)"
+    return Value(sql, "float4", bound=value.bound, exponents=(-37, 39), null=value.null)
 
 
 def tame_numeric(value: Value) -> Value:

@@ -4,7 +4,8 @@ A row is a Python function from typed argument values to a typed value whose SQL
 docs/sql.md is checked against it. What has no row is refused.
 """
 
-from noisegate.query.total.compile import Scope, compile_expr
+from noisegate.query.total.compile import compile_expr
+from noisegate.query.total.scope import Scope
 from noisegate.query.total.table import FUNCTIONS, OPERATORS, ROWS, Row
 
 __all__ = ["FUNCTIONS", "OPERATORS", "ROWS", "Row", "Scope", "compile_expr"]

@@ -9,12 +9,12 @@ from noisegate.errors import Unsupported
 from noisegate.query.constants import render
 from noisegate.query.interval import Interval, hull, meet
 from noisegate.query.total.table import OPERATORS, function, operator, wrong_types
-from noisegate.query.values import INTS, NUMBERS, TEXTS, TIMES, Value
+from noisegate.query.values import FINITE_MAX, INTS, NUMBERS, TEXTS, TIMES, Value
 
 FLOATS = frozenset({"float4", "float8"})
 EXACT = NUMBERS - FLOATS
 
-_COMPARED_ALONE = frozenset({"bool", "uuid", "time", "interval"})
+_COMPARED_ALONE = frozenset({"bool", "uuid", "time", "interval", "jsonb"})
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 
 
@@ -74,7 +74,7 @@ def connect(word: str, args: Sequence[Value]) -> Value:
     """AND and OR of any number of conditions."""
     for a in args:
         condition(a)
-    return Value("(" + f" {word.upper()} ".join(a.sql for a in args) + ")", "bool")
+    return Value("(" + f" {word.upper()} ".join(a.sql for a in args) + ")", "bool", null=any(a.null for a in args))
 
 
 def condition(a: Value) -> Value:
@@ -130,8 +130,24 @@ def unify(what: str, args: Sequence[Value]) -> tuple[list[Value], Value]:
                 max(a.exponents[1] for a in same if a.exponents),
             ),
         )
+    result = replace(result, finite=_listed(same, result), null=any(a.null for a in args))
     carrier = _carrier(result)
     return [replace(a, sql=f"({a.sql}){carrier}") for a in args], result
+
+
+def _listed(args: Sequence[Value], result: Value) -> tuple[str, ...] | None:
+    """The values of all branches, where they are listed and print alike in the common type."""
+    if result.type not in INTS | {"text", "date", "timestamp"} and not (result.type == "numeric" and result.scale == 0):
+        return None
+    found: dict[str, None] = {}
+    for a in args:
+        known = a.known
+        if known is None and a.type == "numeric" and a.const is not None and a.const.text is not None:
+            known = (a.const.text,)
+        if known is None:
+            return None
+        found.update(dict.fromkeys(known))
+    return tuple(found) if len(found) <= FINITE_MAX else None
 
 
 def _is_null(a: Value) -> bool:
@@ -158,8 +174,10 @@ def _choice(name: str, sql: str) -> None:
     @function(name, "values of one type")
     def rule(*args: Value) -> Value:
         same, result = unify(name, args)
-        bound = _cut(name, result.bound, args)
-        return replace(result, bound=bound, sql=f"{sql}({', '.join(a.sql for a in same)})")
+        bound, safe = _cut(name, result.bound, args), result.safe
+        if result.type in INTS or result.type == "numeric":
+            safe = _cut(name, safe, args)
+        return replace(result, bound=bound, safe=safe, sql=f"{sql}({', '.join(a.sql for a in same)})")
 
 
 for _name in ("coalesce", "greatest", "least"):
@@ -178,4 +196,5 @@ def case(whens: Sequence[tuple[Value, Value]], default: Value | None) -> Value:
     same, result = unify("case", results)
     parts = [f"WHEN {condition(c).sql} THEN {r.sql}" for (c, _), r in zip(whens, same, strict=False)]
     tail = f" ELSE {same[-1].sql}" if default is not None else ""
-    return replace(result, sql=f"(CASE {' '.join(parts)}{tail} END)")
+    null = default is None or any(a.null for a in results)
+    return replace(result, sql=f"(CASE {' '.join(parts)}{tail} END)", null=null)

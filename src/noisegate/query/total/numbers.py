@@ -8,7 +8,9 @@ from dataclasses import replace
 from noisegate.errors import Unsupported
 from noisegate.query import interval as iv
 from noisegate.query.interval import Interval
-from noisegate.query.total.dates import date_plus, time_minus, time_plus
+from noisegate.query.total.calendar import multiple
+from noisegate.query.total.dates import date_and_time, date_plus, time_minus, time_plus
+from noisegate.query.total.listed import mapped, rounded_values
 from noisegate.query.total.table import function, operator, wrong_types
 from noisegate.query.values import (
     INT_RANGES,
@@ -17,6 +19,7 @@ from noisegate.query.values import (
     Value,
     check_exponents,
     in_range,
+    single,
     tame_float,
     tame_numeric,
 )
@@ -39,7 +42,7 @@ def _int_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Valu
     safe = rule(a.safe, b.safe)
     carrier = _carrier(a.safe, b.safe, safe)
     sql = f"(({a.sql})::{carrier} {symbol} ({b.sql})::{carrier})"
-    return Value(sql, _int_type(a, b), safe, rule(a.bound, b.bound), 0)
+    return Value(sql, _int_type(a, b), safe, rule(a.bound, b.bound), 0, finite=mapped(symbol, a, b))
 
 
 def _numeric_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Value:
@@ -47,7 +50,8 @@ def _numeric_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> 
     scale = None
     if a.scale is not None and b.scale is not None:
         scale = a.scale + b.scale if symbol == "*" else max(a.scale, b.scale)
-    return Value(f"({a.sql} {symbol} {b.sql})", "numeric", rule(a.safe, b.safe), rule(a.bound, b.bound), scale)
+    safe, bound = rule(a.safe, b.safe), rule(a.bound, b.bound)
+    return Value(f"({a.sql} {symbol} {b.sql})", "numeric", safe, bound, scale, finite=mapped(symbol, a, b))
 
 
 def _float_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Value:
@@ -63,6 +67,11 @@ def _float_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Va
     return Value(f"({a.sql} {symbol} {b.sql})", "float8", bound=rule(a.bound, b.bound), exponents=exponents)
 
 
+def _double(a: Value) -> Value:
+    """A float4 as float8: sums, products and quotients of two such, rounded to float4, are float4's own."""
+    return replace(a, sql=f"({a.sql})::pg_catalog.float8", type="float8", column=None, const=None)
+
+
 def _arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Value:
     if a.type in INTS and b.type in INTS:
         return _int_arithmetic(symbol, rule, a, b)
@@ -70,31 +79,39 @@ def _arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Value:
         return _numeric_arithmetic(symbol, rule, a, b)
     if a.type == b.type == "float8":
         return _float_arithmetic(symbol, rule, a, b)
+    if a.type == b.type == "float4":
+        return single(_float_arithmetic(symbol, rule, _double(a), _double(b)))
     raise wrong_types(symbol, a, b)
 
 
 @operator("+", "numbers; date + integer; timestamp + interval", "exact in a wider type; floats guarded")
 def plus(a: Value, b: Value) -> Value:
+    if b.type in ("date", "timestamp", "timestamptz", "time") and (a.type == "interval" or a.type in INTS):
+        a, b = b, a
     if a.type == "date" and b.type in INTS:
         return date_plus(a, b, "+")
-    if a.type in ("date", "timestamp", "timestamptz") and b.type == "interval":
+    if a.type in ("date", "timestamp", "timestamptz", "time") and b.type == "interval":
         return time_plus(a, b, "+")
+    if a.type == "date" and b.type == "time":
+        return date_and_time(a, b)
     return _arithmetic("+", iv.add, a, b)
 
 
 @operator("-", "numbers; date - date; date - integer; timestamp - interval", "exact in a wider type; floats guarded")
 def minus(a: Value, b: Value) -> Value:
-    if a.type == b.type and a.type in ("date", "timestamp", "timestamptz"):
+    if a.type == b.type and a.type in ("date", "timestamp", "timestamptz", "time"):
         return time_minus(a, b)
     if a.type == "date" and b.type in INTS:
         return date_plus(a, b, "-")
-    if a.type in ("date", "timestamp", "timestamptz") and b.type == "interval":
+    if a.type in ("date", "timestamp", "timestamptz", "time") and b.type == "interval":
         return time_plus(a, b, "-")
     return _arithmetic("-", iv.sub, a, b)
 
 
 @operator("*", "numbers", "exact in a wider type; floats guarded")
 def times(a: Value, b: Value) -> Value:
+    if "interval" in (a.type, b.type):
+        return multiple(a, b) if a.type == "interval" else multiple(b, a)
     return _arithmetic("*", iv.mul, a, b)
 
 
@@ -107,13 +124,15 @@ def divide(a: Value, b: Value) -> Value:
             sql = f"(({a.sql})::pg_catalog.int8 / ({divisor})::pg_catalog.int8)"
         else:
             sql = f"pg_catalog.div(({a.sql})::pg_catalog.numeric, ({divisor})::pg_catalog.numeric)"
-        return Value(sql, _int_type(a, b), safe, bound, 0)
+        return Value(sql, _int_type(a, b), safe, bound, 0, finite=mapped("/", a, b))
     if a.type == b.type == "numeric":
         a, b = tame_numeric(a), tame_numeric(b)
         return Value(f"({a.sql} / NULLIF({b.sql}, 0))", "numeric", bound=iv.div(a.bound, b.bound))
     if a.type == b.type == "float8":
         a, b = tame_float(a), tame_float(b)
         return _float_arithmetic("/", iv.div, a, replace(b, sql=f"NULLIF({b.sql}, 0)"))
+    if a.type == b.type == "float4":
+        return single(divide(_double(a), _double(b)))
     raise wrong_types("/", a, b)
 
 
@@ -122,7 +141,8 @@ def remainder(a: Value, b: Value) -> Value:
     if a.type in INTS and b.type in INTS:
         carrier = _carrier(a.safe, b.safe)
         sql = f"(({a.sql})::{carrier} % (NULLIF({b.sql}, 0))::{carrier})"
-        return Value(sql, _int_type(a, b), iv.mod(a.safe, b.safe), iv.mod(a.bound, b.bound), 0)
+        safe, bound = iv.mod(a.safe, b.safe), iv.mod(a.bound, b.bound)
+        return Value(sql, _int_type(a, b), safe, bound, 0, finite=mapped("%", a, b))
     if a.type == b.type == "numeric":
         a, b = tame_numeric(a), tame_numeric(b)
         scale = max(a.scale, b.scale) if a.scale is not None and b.scale is not None else None
@@ -143,7 +163,8 @@ def negative(a: Value) -> Value:
         carrier = _carrier(a.safe, iv.neg(a.safe))
         return Value(f"(- ({a.sql})::{carrier})", a.type, iv.neg(a.safe), iv.neg(a.bound), 0)
     if a.type in ("numeric", "float4", "float8"):
-        return replace(a, sql=f"(- {a.sql})", safe=iv.neg(a.safe), bound=iv.neg(a.bound), column=None, const=None)
+        safe, bound = iv.neg(a.safe), iv.neg(a.bound)
+        return replace(a, sql=f"(- {a.sql})", safe=safe, bound=bound, column=None, const=None, finite=None)
     raise wrong_types("-", a)
 
 
@@ -183,9 +204,9 @@ def _rounding(name: str) -> Callable[[Value], Value]:
                 a = tame_numeric(a)
             scale = 0 if a.type == "numeric" else None
             exponents = (min(0, a.exponents[0]), a.exponents[1] + 1) if a.exponents else None
-            return Value(
-                f"pg_catalog.{name}({a.sql})", a.type, iv.rounded(a.safe), iv.rounded(a.bound), scale, exponents
-            )
+            listed = rounded_values(name, a.bound) if a.type == "numeric" else None
+            sql, safe, bound = f"pg_catalog.{name}({a.sql})", iv.rounded(a.safe), iv.rounded(a.bound)
+            return Value(sql, a.type, safe, bound, scale, exponents, finite=listed)
         raise wrong_types(name, a)
 
     return rule
