@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noisegate.planning.jobs import ReadJob, read_job
-from noisegate.privacy.relation import conjuncts_of
+from noisegate.privacy.rules import resolver_of
+from noisegate.privacy.ties import conjuncts_of
 from noisegate.query.fragment import expressions_of
 from noisegate.query.interval import ANY
 from noisegate.query.total.narrow import narrowings
