@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from noisegate.engine.early import Early
 from noisegate.engine.interface import Engine
 from noisegate.errors import (
     Internal,
@@ -108,6 +109,7 @@ class Gateway:
         self._values: Cache[tuple[bytes | None, ...]] = Cache(1024)
         self._analyses: Cache[tuple[Analysis, ...]] = Cache(1024)
         self._priced: Cache[Priced] = Cache(1024)
+        self._asked: Cache[StatementPlan] = Cache(1024)
         self._sessions: dict[str, int] = {}
 
     # -- wire.gate.Gate -------------------------------------------------------------------------------------------
@@ -173,16 +175,19 @@ class Gateway:
     async def answer(self, question: wire.Question, hidden: wire.Hidden) -> wire.Answer:
         one = sketch(question.text)[0]
         judgement = judge(one, self._private_names)
+        early = self._foresee(question)
         try:
-            return await self._answer(question, judgement, one, hidden)
+            return await self._answer(question, judgement, one, hidden, early)
         except NoisegateError as error:
             if error.position is None and isinstance(error, ABOUT_THE_TEXT):
                 error.position = locate(one.tokens, error.name)
             raise
+        finally:
+            early.drop()
 
     # -- the walk -------------------------------------------------------------------------------------------------
     async def _answer(
-        self, question: wire.Question, judgement: Judgement, one: Sketch, hidden: wire.Hidden
+        self, question: wire.Question, judgement: Judgement, one: Sketch, hidden: wire.Hidden, early: Early
     ) -> wire.Answer:
         if judgement.verdict is not Verdict.PRIVATE:
             raise Internal("a statement that is not private was asked as one")
@@ -197,7 +202,15 @@ class Gateway:
         if judgement.wrapper is Wrapper.EXPLAIN:
             return await self._explained(question, priced)
         self._check(priced.plan)
-        return await self._ask(question, shape, priced)
+        self._asked.put(_repeats(question), priced.plan)
+        return await self._ask(question, shape, priced, early)
+
+    def _foresee(self, question: wire.Question) -> Early:
+        """Have the engine get ready for what this text meant when it was asked the last time; no more than that."""
+        early, plan = Early(self._engine), self._asked.get(_repeats(question))
+        if plan is not None:
+            early.begin(plan.fragments)
+        return early
 
     async def _shape(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Shape:
         """What the text means: PostgreSQL's reading of it, split, with the types of every output."""
@@ -270,7 +283,7 @@ class Gateway:
         if sum(f.delta for f in plan.fragments) > plan.price.delta:
             raise Internal("a statement would cost more than its price")
 
-    async def _ask(self, question: wire.Question, shape: Shape, priced: Priced) -> wire.Answer:
+    async def _ask(self, question: wire.Question, shape: Shape, priced: Priced, early: Early) -> wire.Answer:
         """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
         identity, plan = question.identity, priced.plan
         asked = replace(
@@ -280,7 +293,7 @@ class Gateway:
             parameters=question.parameters,
             policy_hash=self.snapshot.version,
         )
-        async with self._engine.snapshot(plan.fragments) as snapshot:
+        async with early.snapshot(plan.fragments) as snapshot:
             receipt = await self._ledger.charge(
                 identity.analyst, self._accounts(identity.analyst), plan.price, plan.digests, asked
             )
@@ -352,6 +365,10 @@ def _released(split: Split, priced: Priced, totals: Sequence[Confidential], rece
     releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
     columns = [computed(f, t, r) for f, t, r in zip(plans, priced.tables, releases, strict=True)]
     return rewrite(remainder_of(split), plans, priced.tables, releases, columns)
+
+
+def _repeats(question: wire.Question) -> tuple[object, ...]:
+    return question.text, question.param_types, question.parameters, question.identity.analyst
 
 
 def are_fixed(parts: Sequence[Expr], row: Sequence[bytes | None]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from noisegate.engine.early import Early
 from noisegate.engine.postgres import PostgresEngine
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan
@@ -282,6 +283,98 @@ def test_only_the_plans_of_the_snapshot_run(dsn: str) -> None:
         async with engine_on(dsn) as engine, engine.snapshot([count(dsn)]) as snapshot:
             with pytest.raises(Internal):
                 await snapshot.run(plan(dsn, "SELECT 1::bigint AS n"))
+
+    run(test)
+
+
+def test_a_query_is_parsed_once_for_a_connection_but_not_after_a_failure(dsn: str) -> None:
+    async def test() -> None:
+        prepared = plan(dsn, "SELECT count(*) AS n FROM pg_prepared_statements WHERE statement LIKE '%count(*) AS n%'")
+        async with engine_on(dsn, connections_max=1) as engine:
+            assert [the_total(await ask(engine, question)) for question in [prepared] * 3] == [1, 1, 1]
+            many = [plan(dsn, f"SELECT {i} + count(*) AS n FROM public.users") for i in range(40)]
+            assert [the_total(await ask(engine, question)) for question in many] == [30 + i for i in range(40)]
+            (connection,) = engine._connections._out or engine._connections._idle
+            assert len(connection.prepared) == 16
+            wrong = plan(dsn, "SELECT NULL::bigint AS n")
+            with pytest.raises(Internal):
+                await ask(engine, wrong)
+            assert not connection.prepared
+
+    run(test)
+
+
+# Early
+
+
+def test_what_was_begun_early_is_used_for_its_own_plans_only(dsn: str) -> None:
+    async def test() -> None:
+        async with engine_on(dsn, connections_max=1) as engine:
+            begun, other = count(dsn), plan(dsn, "SELECT 7::bigint AS n")
+            for asked, total in ((begun, 30), (other, 7), (begun, 30)):
+                early = Early(engine)
+                early.begin([begun])
+                async with early.snapshot([asked]) as snapshot:
+                    assert the_total(await snapshot.run(asked)) == total
+                early.drop()
+
+    run(test)
+
+
+def test_what_was_begun_early_and_is_not_wanted_goes_back(dsn: str) -> None:
+    async def test() -> None:
+        async with engine_on(dsn, connections_max=1) as engine:
+            for steps in (0, 1, 50):
+                early = Early(engine)
+                early.begin([count(dsn)])
+                for _ in range(steps):
+                    await asyncio.sleep(0.001)
+                early.drop()
+            assert the_total(await ask(engine, count(dsn))) == 30
+
+    run(test)
+
+
+def test_an_error_of_what_was_begun_early_is_the_statements_own(dsn: str) -> None:
+    async def test() -> None:
+        async with engine_on(dsn, connections_max=1) as engine:
+            question = count(dsn)
+            await asyncio.to_thread(execute, dsn, "ALTER TABLE users DROP CONSTRAINT users_pkey")
+            early = Early(engine)
+            early.begin([question])
+            with pytest.raises(SchemaChanged):
+                async with early.snapshot([question]):
+                    raise AssertionError("the charge would come here")
+            early.drop()
+            with pytest.raises(ZeroDivisionError):
+                early.begin([count(dsn)])
+                async with early.snapshot([count(dsn)]):
+                    raise ZeroDivisionError
+            assert the_total(await ask(engine, count(dsn))) == 30
+
+    run(test)
+
+
+def test_a_statement_that_is_cancelled_takes_its_early_begin_along(dsn: str) -> None:
+    async def test() -> None:
+        async with engine_on(dsn, connections_max=1) as engine:
+
+            async def statement(early: Early) -> None:
+                early.begin([count(dsn)])
+                try:
+                    async with early.snapshot([count(dsn)]):
+                        await asyncio.sleep(60)
+                finally:
+                    early.drop()
+
+            for steps in (1, 2, 5, 30):
+                task = asyncio.create_task(statement(Early(engine)))
+                for _ in range(steps):
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert the_total(await ask(engine, count(dsn))) == 30
 
     run(test)
 
