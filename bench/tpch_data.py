@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from support import tpch
 from support.gates import RunningGate, policy_from, running_gate
 from support.tpch_queries import Outcome, queries
 
-__all__ = ["WIDE", "Outcome", "RunningGate", "gate_over", "queries", "refusal_of", "tpch", "tpch_server"]
+__all__ = ["WIDE", "Outcome", "RunningGate", "gate_over", "kept_server", "queries", "refusal_of", "tpch", "tpch_server"]
 
 SETTINGS = {
     "shared_buffers": "2GB",
@@ -35,26 +35,32 @@ budgets: {dataset: {epsilon: 1e12, delta: 1e-2}, analyst: {epsilon: 1e12, delta:
 
 
 @contextmanager
-def tpch_server(folder: Path | None, scale: float) -> Iterator[str]:
-    """The DSN of a server that has the data at this scale; kept in `folder` if there is one."""
+def kept_server(folder: Path | None, name: str, load: Callable[[str], None]) -> Iterator[str]:
+    """The DSN of a database that `load` filled, on a server of its own; kept in `folder` if there is one."""
     made = None if folder is not None else Path(tempfile.mkdtemp(prefix="ng-bench-"))
     place = folder or made
     assert place is not None
-    server = EmbeddedServer(place / f"tpch-{scale:g}" / "data", name="tpch", settings=SETTINGS)
+    server = EmbeddedServer(place / name / "data", name="bench", settings=SETTINGS)
     server.start()
     try:
-        dsn = server.dsn("tpch")
         with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'tpch'").fetchone():
-                print(f"loading TPC-H at scale {scale:g}", flush=True)
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'made'").fetchone():
+                print(f"making {name}", flush=True)
+                connection.execute("DROP DATABASE IF EXISTS making")
                 connection.execute("CREATE DATABASE making")
-                tpch.load(server.dsn("making"), scale)
-                connection.execute("ALTER DATABASE making RENAME TO tpch")
-        yield dsn
+                load(server.dsn("making"))
+                connection.execute("ALTER DATABASE making RENAME TO made")
+        yield server.dsn("made")
     finally:
         server.stop()
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def tpch_server(folder: Path | None, scale: float) -> Iterator[str]:
+    with kept_server(folder, f"tpch-{scale:g}", lambda dsn: tpch.load(dsn, scale)) as dsn:
+        yield dsn
 
 
 @contextmanager
