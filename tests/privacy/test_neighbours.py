@@ -65,6 +65,7 @@ tables:
 limits: {groups_per_unit_max: 2, rows_per_group_max: 3, group_size_min: 1}
 price: {epsilon: 1, epsilon_max: 10, delta: 1e-6}
 budgets: {dataset: {epsilon: 1, delta: 1e-3}, analyst: {epsilon: 1, delta: 1e-3}}
+answers: {private_clip: false}
 """
 
 FILTERS = ("", " FILTER (WHERE e.qty > 0 OR e.kind LIKE 'a%')")
@@ -177,9 +178,11 @@ def databases(draw: st.DrawFn) -> Data:
 class Oracle:
     """Plans and a database whose content changes; all in one transaction that never commits."""
 
-    def __init__(self, planner: Planner, connection: psycopg.Connection) -> None:
+    def __init__(
+        self, planner: Planner, connection: psycopg.Connection, statements: Sequence[str] | None = None
+    ) -> None:
         self.planner = planner
-        self.planned = {sql: planner.plan(sql) for sql in STATEMENTS}
+        self.planned = {sql: planner.plan(sql) for sql in statements or STATEMENTS}
         self.plans = {sql: p.only for sql, p in self.planned.items()}
         self.connection = connection
         like_the_engine(connection, (("TimeZone", "UTC"),))

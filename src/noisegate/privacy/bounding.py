@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noisegate.privacy.joins import condition_sql
+from noisegate.errors import TooComplex
 from noisegate.privacy.keys import Key, hash_chain
 from noisegate.privacy.totals import Total
 from noisegate.privacy.world import PrivateRelation
@@ -19,6 +20,7 @@ from noisegate.query.total import Scope
 
 INT4_MAX = 2**31 - 1
 TOTAL_MAX = 2**61
+COLUMNS_MAX = 1600  # of one result: PostgreSQL has 1664
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def fragment_sql(
     if not totals:
         nothing = ", ".join(f"NULL::pg_catalog.text AS k{i}" for i in range(len(keys)))
         return f"SELECT {nothing} WHERE false", ()
+    if sum(len(t.outer) for t in totals) > COLUMNS_MAX:
+        raise TooComplex(
+            "the private question has too many aggregates", hint="Ask for some of them in another statement."
+        )
     where = where_sql(relation, keys, scope)
     if relation.one_row_per_unit:
         return _one_row(relation, keys, totals, where)

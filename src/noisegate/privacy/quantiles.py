@@ -98,7 +98,7 @@ def mode(c: Context) -> Answer:
     found = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.text[], ({known.sql})::pg_catalog.text) - 1"
     leaf = only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
     cap = 1 if c.limits.one_row else c.limits.rows
-    leaves = Leaves(("each", leaf), f"rows with each value of {_shown(c)}", leaf, len(values), 0, "each", cap)
+    leaves = Leaves(("each", leaf), f"rows with each value of {_shown(c, key.expr)}", leaf, len(values), 0, "each", cap)
     return Answer((), "{0}", ("choice", Fraction(1)), "", None, leaves, None, Chosen(0, values))
 
 
@@ -134,8 +134,9 @@ def _exact_beneath(c: Context, arg: Expr) -> Expr:
     return arg
 
 
-def _shown(c: Context) -> str:
-    return c.text
+def _shown(c: Context, arg: Expr) -> str:
+    """An argument as it was written."""
+    return c.text[arg.start - c.call.start : arg.end - c.call.start]
 
 
 def _place(c: Context, arg: Expr, descending: bool) -> _Place:
@@ -157,8 +158,8 @@ def _place(c: Context, arg: Expr, descending: bool) -> _Place:
     shape = shape_for(steps)
     divided = place if shape.width == 1 else f"pg_catalog.div(({place})::pg_catalog.numeric, {shape.width})"
     inside = f"LEAST(GREATEST(({divided})::pg_catalog.int8, 0), {shape.leaves - 1})"
-    passes = both(c.condition, f"({value.sql} IS NOT NULL)") if not number else present(c, value)
-    return _Place(axis, shape, only_if(passes, inside, "NULL"), c.text)
+    passes = present(c, value)
+    return _Place(axis, shape, only_if(passes, inside, "NULL"), _shown(c, arg))
 
 
 def _numbers(c: Context, arg: Expr, value: Value) -> tuple[Axis, int, str]:
