@@ -24,6 +24,7 @@ from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
 from noisegate.query.total import Scope, compile_expr
+from noisegate.query.total.narrow import narrowings
 
 SAMPLED_ROWS_MAX = 5  # of a unit in a percentile, where the policy does not say
 
@@ -68,6 +69,7 @@ def analyse(
     relation = resolver.resolve(fragment.where)
     limits = snapshot.policy.limits_of(relation.limits_key)
     assert limits.groups_per_unit_max and limits.rows_per_group_max and limits.group_size_min
+    resolver.narrowed = narrowings(relation.conjuncts, resolver.scope)
     keys = tuple(resolve_key(compile_expr(k, resolver.scope), relation, snapshot) for k in fragment.keys)
     declared = declared_rows(keys) if keys else ((),)
     whole = check_strict(fragment, relation, resolver, keys)

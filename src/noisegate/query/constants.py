@@ -59,8 +59,8 @@ _SAMPLES = {
 # What a total form needs to know of the session, read once per fragment: the day, and how it prints values.
 CONTEXT: Span = (-1, -1)
 _CONTEXT_SQL = (
-    "(pg_catalog.to_char(CURRENT_DATE::pg_catalog.timestamp, 'YYYY-MM-DD') || '|' || pg_catalog.current_setting('DateStyle') || '|' || "
-    "pg_catalog.current_setting('extra_float_digits'))"
+    "(pg_catalog.to_char(CURRENT_DATE::pg_catalog.timestamp, 'YYYY-MM-DD') || '|' || "
+    "pg_catalog.current_setting('DateStyle') || '|' || pg_catalog.current_setting('extra_float_digits'))"
 )
 
 _BASES = {

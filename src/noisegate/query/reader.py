@@ -38,7 +38,9 @@ _VALUE_KEYWORDS = frozenset(
 )
 _QUERY_WORDS = frozenset({"select", "with", "values"})
 _TRIMS = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}
-_QUOTED_FUNCTIONS = frozenset({"left", "right"})  # PostgreSQL's own, quoted because their names are keywords
+_QUOTED_FUNCTIONS = frozenset(
+    {"left", "right", "substring"}
+)  # PostgreSQL's own, quoted because their names are keywords
 
 
 class Reader(CallReader):
@@ -207,7 +209,9 @@ class Reader(CallReader):
         if word == "grouping" and self.peek(1).is_punct("("):
             self.next()
             return self._call(word, token.start)
-        if word in ("operator", "overlay", "position", "cast") and (self.peek(1).is_punct("(")):
+        if word == "position" and self.peek(1).is_punct("("):
+            return self._position()
+        if word in ("operator", "overlay", "cast") and (self.peek(1).is_punct("(")):
             raise self.unknown(token)
         return self._column_or_call()
 
@@ -240,6 +244,16 @@ class Reader(CallReader):
             args.append(self.expression())
         self.expect(")")
         return Call("substring", tuple(args), start, self._last_end())
+
+    def _position(self) -> Expr:
+        """POSITION((part) IN (text)), as the function it means."""
+        start = self.next().start
+        self.expect("(")
+        part = self._postfix(self._operand())
+        self.expect_word("in")
+        text = self._postfix(self._operand())
+        self.expect(")")
+        return Call("position", (text, part), start, self._last_end())
 
     def _trim(self) -> Expr:
         """TRIM({BOTH | LEADING | TRAILING} [characters] FROM x), as the function it means."""

@@ -1,4 +1,4 @@
-"""The values that a calendar function takes while its argument stays within declared bounds, as PostgreSQL prints them."""
+"""The values that a calendar function takes while its argument stays within its bounds, as PostgreSQL prints them."""
 
 from __future__ import annotations
 
@@ -121,9 +121,11 @@ def field(word: str, a: Value) -> tuple[str, ...] | None:
 _MONTHS = "January February March April May June July August September October November December".split()
 _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _PRINT: dict[str, Callable[[dt.datetime], str]] = {
-    "YYYY": lambda x: f"{x.year:04d}", "IYYY": lambda x: f"{x.isocalendar()[0]:04d}", "MM": lambda x: f"{x.month:02d}",
+    "YYYY": lambda x: f"{x.year:04d}", "IYYY": lambda x: f"{x.isocalendar()[0]:04d}",
+    "MM": lambda x: f"{x.month:02d}",
     "Month": lambda x: _MONTHS[x.month - 1].ljust(9), "Mon": lambda x: _MONTHS[x.month - 1][:3],
-    "DD": lambda x: f"{x.day:02d}", "Day": lambda x: _DAYS[x.weekday()].ljust(9), "Dy": lambda x: _DAYS[x.weekday()][:3],
+    "DD": lambda x: f"{x.day:02d}", "Day": lambda x: _DAYS[x.weekday()].ljust(9),
+    "Dy": lambda x: _DAYS[x.weekday()][:3],
     "ID": lambda x: str(x.isoweekday()), "D": lambda x: str(x.isoweekday() % 7 + 1),
     "IW": lambda x: f"{x.isocalendar()[1]:02d}", "Q": lambda x: str((x.month + 2) // 3), "-": lambda _: "-",
     "/": lambda _: "/",

@@ -16,14 +16,16 @@ def rounded_values(name: str, bound: Interval) -> tuple[str, ...] | None:
     """Of floor, ceil, round and trunc of a value within `bound`."""
     if bound.lo is None or bound.hi is None:
         return None
-    way: Callable[[Fraction], int] = {"floor": math.floor, "trunc": math.trunc, "round": _half_up}.get(name, math.ceil)
-    low, high = way(bound.lo), way(bound.hi)
+    low, high = _WAYS.get(name, math.ceil)(bound.lo), _WAYS.get(name, math.ceil)(bound.hi)
     return tuple(str(i) for i in range(low, high + 1)) if 0 <= high - low < ROUNDED_MAX else None
 
 
 def _half_up(x: Fraction) -> int:
     """As numeric rounds: away from 0."""
     return math.floor(x + Fraction(1, 2)) if x >= 0 else -math.floor(-x + Fraction(1, 2))
+
+
+_WAYS: dict[str, Callable[[Fraction], int]] = {"floor": math.floor, "trunc": math.trunc, "round": _half_up}
 
 
 def mapped(symbol: str, a: Value, b: Value) -> tuple[str, ...] | None:

@@ -15,6 +15,7 @@ FLOATS = frozenset({"float4", "float8"})
 EXACT = NUMBERS - FLOATS
 
 _COMPARED_ALONE = frozenset({"bool", "uuid", "time", "interval", "jsonb"})
+_PATTERN_OPERATORS = frozenset("~~ ~~* !~~ !~~* ~ ~* !~ !~*".split())
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 
 
@@ -86,7 +87,7 @@ def condition(a: Value) -> Value:
 def any_of(what: str, a: Value, items: Sequence[Value], every: bool) -> Value:
     """`a op ANY (array)` over constants, written as OR (AND for ALL) of comparisons of a list."""
     if what not in COMPARISONS:
-        if what in ("~~", "~~*", "!~~", "!~~*"):
+        if what in _PATTERN_OPERATORS:
             like = OPERATORS[(what, 2)].rule
             return connect("and" if every else "or", [like(a, b) for b in items]) if items else _empty(every)
         raise Unsupported(f"{what} ANY is not supported on private rows", name=what)

@@ -209,7 +209,8 @@ def width_bucket(a: Value, b: Value, c: Value | None = None, d: Value | None = N
         raise Unsupported("width_bucket needs two different limits and 1 to 999999 buckets", name="width_bucket")
     if not a.type == b.type == c.type or a.type not in _NUMERICS:
         raise wrong_types("width_bucket", a, b, c)
-    sql = f"pg_catalog.width_bucket(NULLIF({a.sql}, 'NaN'::pg_catalog.{a.type}), {b.sql}, {c.sql}, ({d.sql})::pg_catalog.int4)"
+    number = f"NULLIF({a.sql}, 'NaN'::pg_catalog.{a.type})"
+    sql = f"pg_catalog.width_bucket({number}, {b.sql}, {c.sql}, ({d.sql})::pg_catalog.int4)"
     first, last = 0, int(count) + 1
     if a.bound.lo is not None and a.bound.lo >= low < high:
         first = 1

@@ -69,6 +69,8 @@ def _float_arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Va
 
 def _double(a: Value) -> Value:
     """A float4 as float8: sums, products and quotients of two such, rounded to float4, are float4's own."""
+    if a.type == "float8":
+        return a
     return replace(a, sql=f"({a.sql})::pg_catalog.float8", type="float8", column=None, const=None)
 
 
@@ -81,6 +83,8 @@ def _arithmetic(symbol: str, rule: IntervalRule, a: Value, b: Value) -> Value:
         return _float_arithmetic(symbol, rule, a, b)
     if a.type == b.type == "float4":
         return single(_float_arithmetic(symbol, rule, _double(a), _double(b)))
+    if {a.type, b.type} == {"float4", "float8"}:
+        return _float_arithmetic(symbol, rule, _double(a), _double(b))
     raise wrong_types(symbol, a, b)
 
 
@@ -133,6 +137,8 @@ def divide(a: Value, b: Value) -> Value:
         return _float_arithmetic("/", iv.div, a, replace(b, sql=f"NULLIF({b.sql}, 0)"))
     if a.type == b.type == "float4":
         return single(divide(_double(a), _double(b)))
+    if {a.type, b.type} == {"float4", "float8"}:
+        return divide(_double(a), _double(b))
     raise wrong_types("/", a, b)
 
 

@@ -89,7 +89,7 @@ def _flags(name: str, flags: Value | None) -> str:
 )
 def regexp_like(a: Value, b: Value, flags: Value | None = None) -> Value:
     pattern, rest = _literal("regexp_like", a, b), _flags("regexp_like", flags)
-    if "g" in rest:
+    if flags is not None and flags.const is not None and "g" in (flags.const.text or ""):
         raise Unsupported("regexp_like takes no flag g", name="regexp_like")
     return Value(f"pg_catalog.regexp_like({short(a)}, {pattern}{rest})", "bool")
 
