@@ -45,6 +45,7 @@ from noisegate.query.fragment import Fragment, expressions_of
 from noisegate.query.split import Split
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
 from noisegate.query.tree import Expr, Literal
+from noisegate.query.views import expand
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
 from noisegate.room.remainder import Remainder, over_nothing, rewrite
@@ -103,7 +104,8 @@ class Gateway:
         self._engine = engine
         self._ledger = ledger
         self._pool = pool
-        self._private_names = frozenset(name for schema, name in snapshot.tables if snapshot.is_private((schema, name)))
+        self._private_names = snapshot.private_names()
+        self._views: dict[tuple[str, str], str] = {}  # as the room deparses them; read when first needed
         self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
         self._shapes: Cache[Shape] = Cache(1024)
         self._values: Cache[tuple[bytes | None, ...]] = Cache(1024)
@@ -225,10 +227,18 @@ class Gateway:
         frozen = settings.frozen_words(judgement.query, reading.sql)
         if frozen is not None:
             raise frozen
+        reading = await self._without_views(reading)
         split = await self._pool.read(reading.sql)
         outputs = tuple(await asyncio.gather(*(self._types(f, question) for f in split.fragments)))
         parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
         return self._shapes.put(key, Shape(reading, split, outputs, parts))
+
+    async def _without_views(self, reading: Reading) -> Reading:
+        """From here on, all see the text with the queries of its views in place."""
+        if not self.snapshot.views:
+            return reading
+        self._views = self._views or await self._checker.views()
+        return replace(reading, sql=expand(reading.sql, self._views))
 
     async def _types(self, fragment: Fragment, question: wire.Question) -> tuple[OutputType, ...]:
         sql = fragment.describe_sql

@@ -27,6 +27,8 @@ CREATE TABLE items (id bigint PRIMARY KEY, order_id bigint NOT NULL REFERENCES o
 CREATE TABLE odd (loose bigint, words text, uid uuid, real float8,
     seller bigint REFERENCES users, fixed char(4), small int);
 CREATE VIEW seen AS SELECT id, plan FROM users;
+CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE VIEW mean AS SELECT f(age) FROM users;
 CREATE ROLE check_reader LOGIN;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO check_reader;
 """
@@ -78,6 +80,9 @@ CASES = [
         26,
         "'seen' is a view or a foreign table",
     ),
+    ("budgets:", "views:\n  - seen\nbudgets:", "note", 31, "buys 10 statements"),
+    ("budgets:", "views:\n  - seen\n  - sene\nbudgets:", "error", 29, "view sene: the data server has no such view"),
+    ("budgets:", "views:\n  - mean\nbudgets:", "error", 28, "view mean: it uses function public.f"),
     ("      plan:", "      paln:", "error", 9, "has no column 'paln'; did you mean 'plan'?"),
     ("unit: order_id", "unit: ordr_id", "error", 24, "has no column 'ordr_id'; did you mean 'order_id'?"),
     (KEY, KEY.replace("id", "idd"), "error", 3, "'users' has no column 'idd'; did you mean 'id'?"),

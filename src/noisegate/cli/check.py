@@ -22,6 +22,7 @@ from noisegate.policy.facts import ColumnFacts, ColumnName, DatabaseFacts, Forei
 from noisegate.policy.load import LoadedPolicy, load_text, policy_files, read_policy_file, same_names
 from noisegate.policy.model import Policy
 from noisegate.policy.names import split_table
+from noisegate.policy.source import KeyPath
 from noisegate.room.catalog_sql import COMMENTS_SQL, FACTS_SQL
 from noisegate.room.source import load_snapshot
 
@@ -198,10 +199,16 @@ def _against_database(loaded: LoadedPolicy) -> list[Finding]:
     try:
         load_snapshot(policy, policy.dsn)
     except PolicyError as error:
-        findings += [Finding("error", source.file, source.line(("tables",)), problem) for problem in error.problems]
+        findings += [Finding("error", source.file, source.line(_place(policy, p)), p) for p in error.problems]
     except Unavailable as error:
         findings.append(Finding("error", source.file, source.line(("dsn",)), f"{error.message}; see the server's log"))
     return findings
+
+
+def _place(policy: Policy, problem: str) -> KeyPath:
+    """Where in the policy a problem of its snapshot stands."""
+    views = (i for i, view in enumerate(policy.views) if problem.startswith(f"view {view}: "))
+    return next((("views", i) for i in views), ("tables",))
 
 
 def _as_findings(problems: Sequence[str] | Iterator[str]) -> Iterator[Finding]:

@@ -66,6 +66,19 @@ class CatalogTable:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogView:
+    """A view of the data server that the policy names. `columns`: (name, comment); `definition`: what pg_get_viewdef
+    prints under an empty search_path, without the semicolon; `reads`: the tables and views in it."""
+
+    schema: str
+    name: str
+    columns: tuple[tuple[str, str | None], ...]
+    definition: str
+    reads: tuple[TableName, ...]
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TypeDefinition:
     """An enum (`labels` in order) or a domain (`beneath`: format_type() of what it stands on) that columns use."""
 
@@ -100,6 +113,7 @@ class Snapshot:
     locale: DatabaseLocale = DatabaseLocale()
     public_rows: Mapping[TableName, int] = field(default_factory=dict)  # of public tables; not part of `version`
     settings: tuple[tuple[str, str], ...] = ()  # what a session of the data server starts with: TimeZone, DateStyle ...
+    views: Mapping[TableName, CatalogView] = field(default_factory=dict)  # each after those that it reads
 
     def policy_name(self, table: TableName) -> str | None:
         """The key under which the policy names `table`, or None."""
@@ -113,3 +127,12 @@ class Snapshot:
         """True unless the policy declares the table public: what is not named is private."""
         key = self.policy_name(table)
         return key is None or not self.policy.tables[key].public
+
+    def reads_private(self, view: TableName) -> bool:
+        """Whether a private table stands beneath a view."""
+        return any(self.reads_private(r) if r in self.views else self.is_private(r) for r in self.views[view].reads)
+
+    def private_names(self) -> frozenset[str]:
+        """Names, without schemas, of private tables and of views that read one."""
+        tables = {name for schema, name in self.tables if self.is_private((schema, name))}
+        return frozenset(tables | {name for schema, name in self.views if self.reads_private((schema, name))})

@@ -33,7 +33,7 @@ def tables_exist(policy: Policy, facts: DatabaseFacts) -> Says:
             hint = did_you_mean(key, shown, "correct the name, or give the DSN's user the right to see it")
             yield Said("error", ("tables", key), f"the database has no table '{key}'; {hint}")
         elif facts.tables[name].kind not in ("r", "p"):
-            yield Said("error", ("tables", key), f"'{key}' is a view or a foreign table; name the tables beneath it")
+            yield Said("error", ("tables", key), f"'{key}' is a view or a foreign table; name a view under 'views'")
 
 
 def tables_readable(policy: Policy, facts: DatabaseFacts) -> Says:

@@ -117,6 +117,7 @@ class Policy(Model):
     dsn: str  # of the data owner's database; ${NAME} is taken from the environment
     unit: Unit
     tables: dict[str, Table]
+    views: tuple[str, ...] = ()  # of the data server, over these tables; 'seen' or 'schema.seen'
     limits: Limits = DEFAULT_LIMITS
     price: Price = Price()
     budgets: Budgets

@@ -48,6 +48,22 @@ def table_names(policy: Policy) -> Problems:
         seen[schema, table] = key
 
 
+def view_names(policy: Policy) -> Problems:
+    seen: set[tuple[str, str]] = set()
+    for i, key in enumerate(policy.views):
+        path = ("views", i)
+        schema, view = split_table(key)
+        if not schema or not view or "." in view:
+            yield Problem(path, f"'{key}' is not a view's name; write 'view' or 'schema.view'")
+        elif schema.startswith("pg_") or schema in ("information_schema", "noisegate"):
+            yield Problem(path, f"'{key}' belongs to a schema that is reserved; leave it out")
+        if (schema, view) in seen:
+            yield Problem(path, f"'{key}' stands twice among the views; write it once")
+        if table_key(policy, key) is not None:
+            yield Problem(path, f"'{key}' stands under 'tables', too; write it in one place")
+        seen.add((schema, view))
+
+
 def column_names(policy: Policy) -> Problems:
     for path, name, _ in _columns(policy):
         if name in SYSTEM_COLUMNS:
@@ -307,6 +323,7 @@ def analyst_names(policy: Policy) -> Problems:
 RULES: Final[tuple[Callable[[Policy], Problems], ...]] = (
     database_name,
     table_names,
+    view_names,
     column_names,
     private_or_public,
     public_columns,

@@ -22,6 +22,7 @@ from noisegate.room import objects, rights, tripwire
 from noisegate.room.embedded import EmbeddedServer
 from noisegate.room.rows import copy_rows
 from noisegate.room.source import apply_canonical_settings
+from noisegate.room.views import create_views
 
 ADMIN_DATABASE: Final = "template1"
 LAYOUT: Final = 1  # raise it when what a build makes changes, so that rooms of earlier versions are made anew
@@ -91,6 +92,7 @@ def _fill(server: EmbeddedServer, database: str, snapshot: Snapshot) -> None:
         _run(room, objects.tables(snapshot, collations))
         _run(room, objects.keys(snapshot))
         _run(room, objects.foreign_keys(snapshot))
+        create_views(room, snapshot)
         room.execute("SET LOCAL session_replication_role = replica")
         for table in objects.private_tables(snapshot):
             tripwire.insert_dummies(room, table)

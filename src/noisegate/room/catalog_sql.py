@@ -140,6 +140,47 @@ GROUP BY n.nspname, t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, t.t
 ORDER BY max(used.depth) DESC, 1, 2
 """
 
+# ($1 schema, $2 view) -> (relkind, definition, comment, [[column, comment] ...]), or no row.
+VIEW_SQL: Final = """
+SELECT c.relkind::text, CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END,
+       pg_catalog.obj_description(c.oid, 'pg_class'),
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attname, pg_catalog.col_description(c.oid, a.attnum))
+                                  ORDER BY a.attnum), '[]')
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relname = $2::text
+"""
+
+# ($1 schema, $2 view) -> what a view's text uses, as the catalog records it (nothing that is PostgreSQL's own):
+# (kind, schema, name, column). Constraints are there for GROUP BY by a key; collations have a default.
+VIEW_USES_SQL: Final = """
+WITH used AS (
+  SELECT DISTINCT d.refclassid, d.refobjid, d.refobjsubid
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_rewrite r ON r.ev_class = c.oid
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
+  WHERE n.nspname = $1::text AND c.relname = $2::text
+    AND NOT (d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid)
+)
+SELECT 'relation', n.nspname::text, c.relname::text, a.attname::text
+FROM used JOIN pg_catalog.pg_class c ON c.oid = used.refobjid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = used.refobjsubid AND used.refobjsubid <> 0
+WHERE used.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+UNION
+SELECT 'type', n.nspname::text, e.typname::text, NULL
+FROM used JOIN pg_catalog.pg_type t ON t.oid = used.refobjid
+JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE t.oid END
+JOIN pg_catalog.pg_namespace n ON n.oid = e.typnamespace
+WHERE used.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+UNION
+SELECT o.type, '', o.identity, NULL
+FROM used CROSS JOIN LATERAL pg_catalog.pg_identify_object(used.refclassid, used.refobjid, 0) o
+WHERE used.refclassid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
+                              'pg_catalog.pg_constraint'::pg_catalog.regclass,
+                              'pg_catalog.pg_collation'::pg_catalog.regclass)
+ORDER BY 1, 2, 3, 4
+"""
+
 LOCALE_SQL: Final = """
 SELECT d.datlocprovider::text, d.datcollate::text, d.datctype::text,
        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')

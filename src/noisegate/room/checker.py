@@ -43,6 +43,10 @@ WHERE a.attrelid = pg_catalog.to_regclass('pg_temp._ng_v')::pg_catalog.oid AND a
     b"function": """
 SELECT pg_catalog.pg_get_function_sqlbody(p.oid) FROM pg_catalog.pg_proc p
 WHERE p.proname = '_ng_f' AND p.pronamespace = pg_catalog.pg_my_temp_schema()""",
+    b"views": """
+SELECT n.nspname, c.relname, pg_catalog.pg_get_viewdef(c.oid)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'""",
     b"names": """
 SELECT t.oid, quote_ident(n.nspname) || '.' || quote_ident(t.typname), pg_catalog.format_type(t.oid, NULL)
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
@@ -108,6 +112,15 @@ class Checker:
             await room.exchange(parse(sql))
 
         await self._answer(ask)
+
+    async def views(self) -> dict[tuple[str, str], str]:
+        """(schema, name) -> PostgreSQL's deparse of the mirrored views, as of a reading. Raises Unavailable."""
+
+        async def ask(room: Pipeline) -> dict[tuple[str, str], str]:
+            rows = await room.exchange(run(b"views"))
+            return {(_text(schema), _text(name)): _body_of(_text(sql)) for schema, name, sql in rows}
+
+        return await self._answer(ask)
 
     async def type_names(self, oids: tuple[int, ...]) -> dict[int, str]:
         """The qualified names of types of the clean room, as SQL writes them. Raises Unavailable."""
@@ -177,7 +190,7 @@ async def _view(room: Pipeline, sql: str, settings: Sequence[str], n_columns: in
         begin, _make_view(sql, n_columns), run(b"canonical"), run(b"view"), run(b"types"), rolled_back=True
     )
     text, *types = rows[2:]
-    return Reading(_text(text[0]).strip().removesuffix(";"), _outputs(types, n_columns))
+    return Reading(_body_of(_text(text[0])), _outputs(types, n_columns))
 
 
 async def _body(room: Pipeline, sql: str, settings: Sequence[str], param_types: tuple[int, ...]) -> Reading:
@@ -213,6 +226,10 @@ def _outputs(rows: Sequence[Sequence[bytes | None]], n_columns: int) -> tuple[Ou
     if len(rows) != n_columns:
         raise _not_analysed()
     return tuple(OutputType(_text(sql), None if coll is None else coll.decode()) for sql, coll in rows)
+
+
+def _body_of(view: str) -> str:
+    return view.strip().removesuffix(";")
 
 
 def _text(cell: bytes | None) -> str:

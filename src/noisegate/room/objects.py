@@ -24,7 +24,7 @@ def column_list(names: tuple[str, ...]) -> sql.Composable:
 
 
 def schemas(snapshot: Snapshot) -> Statements:
-    names = {table.schema for table in snapshot.tables.values()} | {t.schema for t in snapshot.types}
+    names = {name[0] for name in (*snapshot.tables, *snapshot.views)} | {t.schema for t in snapshot.types}
     for name in sorted(names):
         yield sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name))
         yield sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(sql.Identifier(name))

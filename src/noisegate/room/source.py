@@ -41,6 +41,7 @@ from noisegate.room.catalog_sql import (
     TYPES_SQL,
 )
 from noisegate.room.domains import read_domains
+from noisegate.room.views import read_views
 
 __all__ = ["CANONICAL_SETTINGS", "FINGERPRINT_SQL", "load_snapshot"]
 
@@ -89,6 +90,7 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
     tables = {name: _table(connection, name, facts[name], columns) for name in names}
     types = _types(connection, columns)
     _refuse_types(names, facts, columns, types)
+    views = read_views(connection, policy, tables, types)
     domains = read_domains(connection, policy, tables)
     locale = connection.execute(LOCALE_SQL).fetchone()
     assert locale is not None
@@ -97,12 +99,13 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
         policy=policy,
         tables=tables,
         domains=domains,
-        version=_version(policy, tables, domains, types, locale, settings),
+        version=_version(policy, tables, domains, types, locale, settings, views),
         server_version=connection.info.server_version,
         types=types,
         locale=DatabaseLocale(*locale),
         public_rows=sizes,
         settings=settings,
+        views=views,
     )
 
 
@@ -133,7 +136,7 @@ def _facts(connection: psycopg.Connection[Any], name: TableName) -> Facts:
         raise PolicyError([f"table {'.'.join(name)}: the data server has no such table; correct the name"])
     facts: Facts = row[0]
     if facts["kind"] not in ("r", "p"):
-        raise PolicyError([f"table {'.'.join(name)}: it is a view or a foreign table; name the tables beneath it"])
+        raise PolicyError([f"table {'.'.join(name)}: it is a view or a foreign table; name it under 'views'"])
     return facts
 
 
