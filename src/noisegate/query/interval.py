@@ -92,6 +92,14 @@ def mod(a: Interval, b: Interval) -> Interval:
     return Interval(lo, hi)
 
 
+def mod_int(a: Interval, b: Interval) -> Interval:
+    """Remainder of integers: at most one less than the divisor in absolute value."""
+    if not b.finite:
+        return mod(a, b)
+    top = max(b.magnitude - 1, Fraction(0))
+    return mod(a, Interval(-top, top))
+
+
 def absolute(a: Interval) -> Interval:
     if a.lo is not None and a.lo >= 0:
         return a

@@ -82,6 +82,8 @@ def _extract(name: str) -> Callable[[Value, Value], Value]:
             limits = _INTERVAL_FIELDS.get(word, ANY)
         bound = limits if limits.finite else _of_interval(word, a) if a.type == "interval" else _grown(word, a)
         listed = buckets.field(word, a) if a.type != "interval" else None
+        if listed is not None and not limits.finite:
+            bound = between(int(listed[0]), int(listed[-1]))
         result = "numeric" if name == "extract" else "float8"
         sql = (
             f"pg_catalog.{name}('{word}'::pg_catalog.text, {sane(a) if a.type == 'date' else a.sql})"

@@ -1,8 +1,9 @@
 """jsonb and json on private rows. What a path does not lead to is NULL; a value is read as its own type or is NULL.
 
-Claim: nothing here raises. Because: the operators on jsonb take any document, and recurse as deep as a constant is. A text of a document needs memory, so it is made of small ones only. json is text that each operator parses anew: only
+Claim: nothing here raises. Because: the operators on jsonb take any document, and recurse as deep as a constant is. A
+text of a document needs memory, so it is made of small ones only. json is text that each operator parses anew: only
 such as cannot hold what the parser refuses (escapes that are no characters, deep nesting) is given to it.
-Checked by: tests/query/test_total.py, tests/query/test_documents.py.
+Checked by: tests/query/test_total.py, tests/query/test_functions.py.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def remainder(a: Value, b: Value) -> Value:
     if a.type in INTS and b.type in INTS:
         carrier = _carrier(a.safe, b.safe)
         sql = f"(({a.sql})::{carrier} % (NULLIF({b.sql}, 0))::{carrier})"
-        safe, bound = iv.mod(a.safe, b.safe), iv.mod(a.bound, b.bound)
+        safe, bound = iv.mod_int(a.safe, b.safe), iv.mod_int(a.bound, b.bound)
         return Value(sql, _int_type(a, b), safe, bound, 0, finite=mapped("%", a, b))
     if a.type == b.type == "numeric":
         a, b = tame_numeric(a), tame_numeric(b)

@@ -2,7 +2,7 @@
 
 Claim: each test passes only texts that the type's input function takes, with the same value under every DateStyle.
 Because: the patterns name the digits, months and days; ends are far inside the types' own. They are written out, since
-pg_input_is_valid is not in PostgreSQL 15. Checked by: tests/query/test_total.py, tests/query/test_parse.py.
+pg_input_is_valid is not in PostgreSQL 15. Checked by: tests/query/test_total.py, tests/query/test_functions.py.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Claim: a match neither fails nor takes more than a time linear in the text, times a constant of the pattern. Because:
 PostgreSQL matches without backtracking where there are no back-references; those and look-around are refused, and so
 are long patterns and large counts, whose automata are large. A text past 1 MB is NULL.
-Checked by: tests/query/test_patterns.py, tests/query/test_total.py.
+Checked by: tests/query/test_functions.py, tests/query/test_total.py.
 """
 
 from __future__ import annotations
