@@ -9,7 +9,7 @@ import pytest
 
 from noisegate.errors import NoisegateError, Unsupported
 from noisegate.planning.jobs import ReadJob, read_job
-from noisegate.privacy.relation import Resolver
+from noisegate.privacy.rules import resolver_of
 from noisegate.room.embedded import EmbeddedServer
 from support.planner import Planner
 from support.servers import new_database
@@ -201,7 +201,7 @@ def test_units_whose_equality_is_not_that_of_bytes_are_refused(planner: Planner)
     snapshot = replace(planner.snapshot, tables={**planner.snapshot.tables, name: blind})
     split = read_job(ReadJob(planner.deparse("SELECT count(*) FROM letters")), snapshot)
     with pytest.raises(Unsupported, match="not supported on private rows"):
-        Resolver(split.fragments[0].relation, snapshot, {}).resolve(None)
+        resolver_of(split.fragments[0].relation, snapshot, {}).resolve(None)
 
 
 def test_conditions_of_the_far_side_do_not_filter_people(planner: Planner) -> None:

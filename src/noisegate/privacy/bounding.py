@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from noisegate.privacy.joins import condition_sql
 from noisegate.errors import TooComplex
+from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.keys import Key, hash_chain
 from noisegate.privacy.totals import Total
 from noisegate.privacy.world import PrivateRelation

@@ -29,7 +29,8 @@ LIMIT_MAX = 1_000_000
 
 def derive(item: SubqueryRef, sql_alias: str, world: World, outer: Resolver | None) -> Source:
     """A subquery in FROM as a source. Raises NoisegateError for what does not stay within units."""
-    return source_of(body_of(item.query, item.columns, world, outer), item.alias, sql_alias)
+    source = source_of(body_of(item.query, item.columns, world, outer), item.alias, sql_alias)
+    return replace(source, sql=f"LATERAL {source.sql}") if item.lateral else source
 
 
 # -- bodies -----------------------------------------------------------------------------------------------------------

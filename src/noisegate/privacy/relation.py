@@ -20,7 +20,7 @@ from noisegate.query.constants import Span
 from noisegate.query.fragment import items_of
 from noisegate.query.interval import Interval, meet
 from noisegate.query.total import Scope
-from noisegate.query.tree import Expr, From, FunctionRef, GivenRef, Name, Op, SubqueryRef, TableRef
+from noisegate.query.tree import Expr, From, FunctionRef, GivenRef, Name, Op, Subquery, SubqueryRef, TableRef, walk
 from noisegate.query.values import Value
 
 UNIT_TYPES = frozenset({"int2", "int4", "int8", "uuid", "text"})
@@ -95,8 +95,26 @@ class Resolver:
             tuple(sorted(private)),
             facts,
             rel.strict,
-            frozenset(self.ties.single([], unit_known=True)),
+            self._of_unit(),
         )
+
+    def _of_unit(self) -> frozenset[str]:
+        single = self.ties.single([], unit_known=True)
+        return frozenset(s.sql_alias for s in self.sources if s.sql_alias in single and not self.is_nullable(s))
+
+    def is_of_unit(self, exprs: Iterable[Expr], relation: PrivateRelation) -> bool:
+        """Whether the expressions have one value for all rows of a unit.
+
+        Claim: so it is. Because: every column in them is of a source with at most one row per unit, by enforced
+        constraints, which no outer join fills up with NULLs in some of the unit's rows.
+        """
+        for node in (n for e in exprs for n in walk(e)):
+            hit = self.find(node) if isinstance(node, Name) else None
+            if isinstance(node, Subquery) or (isinstance(node, Name) and hit is None):
+                return False
+            if hit is not None and hit[0].sql_alias not in relation.of_unit:
+                return False
+        return True
 
     def relate(self, where: Expr | None) -> Relation:
         """The rows of any block (privacy/anchor.py has the argument)."""

@@ -22,8 +22,8 @@ def check_strict(fragment: Fragment, relation: PrivateRelation, resolver: Resolv
     """Whether groups that nobody is in must be shown, since PostgreSQL has them.
 
     Claim: with the rows of nobody dropped, every answer is PostgreSQL's but for noise. Because: an aggregate's argument
-    is NULL in such a row, and aggregates skip NULLs; the groups are all values of one column of the table that the outer
-    join keeps whole. Raises Unsupported for anything else.
+    is NULL in such a row, and aggregates skip NULLs; the groups are all values of one column of the table that the
+    outer join keeps whole. Raises Unsupported for anything else.
     Checked by: tests/equality, tests/privacy/test_joins.py.
     """
     if not relation.strict:
@@ -42,7 +42,7 @@ def check_strict(fragment: Fragment, relation: PrivateRelation, resolver: Resolv
         return False
     if not _keeps_all(fragment, relation) or any(k.values is None for k in keys):
         raise Unsupported(
-            "groups of an outer join that keeps public rows must be the values of one column of the table that it keeps",
+            "the groups of an outer join that keeps public rows must be one column of the table that it keeps",
             name="group",
             detail="Whether a group has people would show in whether it is there.",
             hint="Start from the public table, group by one column of it, and leave WHERE out; or use an inner join.",

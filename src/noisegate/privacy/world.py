@@ -5,18 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from noisegate.plan.catalog import CatalogTable, Snapshot
 from noisegate.plan.reading import OutputType
 from noisegate.privacy.columns import Fact, Source
 from noisegate.privacy.ties import ColumnId
 from noisegate.query.constants import Const, Span
-from noisegate.query.tree import Expr, GivenRef, SubqueryRef
+from noisegate.query.tree import Expr, GivenRef
 from noisegate.query.values import Value
-
-if TYPE_CHECKING:
-    from noisegate.privacy.relation import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +20,9 @@ class Rules:
     """The rules for what a block may hold beside tables: subqueries and released answers, in FROM and in expressions.
     They build on the resolution of a block, which therefore does not import them."""
 
-    subquery: Callable[[SubqueryRef, str, World, Resolver | None], Source]
+    subquery: Callable[..., Source]  # (SubqueryRef, generated alias, World, Resolver | None)
     given: Callable[[GivenRef, str, World], Source]
-    special: Callable[[Expr, Resolver], Value | None]
+    special: Callable[..., Value | None]  # (Expr, Resolver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class PrivateRelation:
     private_tables: tuple[str, ...]
     facts: Mapping[ColumnId, Fact]
     strict: bool = False
-    of_unit: frozenset[str] = frozenset()  # generated aliases of sources with at most one row per unit
+    of_unit: frozenset[str] = frozenset()  # generated aliases of sources with one row per unit, in all of its rows
 
     def fact(self, value: Value) -> Fact | None:
         """What is known of a value that is a plain column; None for any other expression."""
