@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,9 @@ from equality.conftest import Pair
 from equality.runner import Case, described
 from support.tpch_queries import Outcome, Query, queries
 
+PAGE = Path(__file__).parents[2] / "docs" / "tpch.md"
+START, END = "<!-- queries: written by tests/equality/test_tpch.py -->", "<!-- end -->"
+WORDS = {Outcome.PUBLIC: "relayed", Outcome.ANSWERED: "answered", Outcome.PRIVATE: "kept back"}
 TOLERANCE = 1e-6  # of sums on a grid coarser than their decimals
 # What keeps each from its outcome.
 NOT_YET: dict[int, str] = {
@@ -92,6 +96,20 @@ def nothing_about_one_customer(tpch: Pair, query: Query) -> None:
     assert tpch.gate.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_every_outcome_has_a_reason() -> None:
-    assert all(query.why for query in queries())
+def test_the_page_says_what_becomes_of_each(update_golden: bool) -> None:
+    head, _, rest = PAGE.read_text().partition(START)
+    _, _, tail = rest.partition(END)
+    wanted = f"{head}{START}{table()}{END}{tail}"
+    if update_golden:
+        PAGE.write_text(wanted)
+    assert PAGE.read_text() == wanted, "pytest tests/equality/test_tpch.py --update-golden writes the table"
     assert NOT_YET.keys() <= {query.number for query in queries()}
+
+
+def table() -> str:
+    rows = [f"| {query.number} | {WORDS[query.outcome]} | {query.why} | {so_far(query)} |" for query in queries()]
+    return "\n\n| query | | why | so far |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+
+
+def so_far(query: Query) -> str:
+    return f"refused: {NOT_YET[query.number]}" if query.number in NOT_YET else ""
