@@ -14,7 +14,7 @@ from noisegate.errors import BadSetting
 from noisegate.mechanisms.gate import second_road
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
-from noisegate.plan.measure import DeclaredGroups, Selection
+from noisegate.plan.measure import Choice, Clip, DeclaredGroups, FragmentPlan, Measurement, Selection, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.pricing import price
 from noisegate.room.embedded import EmbeddedServer
@@ -23,7 +23,7 @@ from support.servers import new_database
 
 SCHEMA = """
 CREATE TABLE users (id int PRIMARY KEY, city text NOT NULL, plan text, age int);
-CREATE TABLE events (user_id int, kind text, x int, y numeric(6,2));
+CREATE TABLE events (user_id int, kind text, x int, y numeric(6,2), z text);
 """
 POLICY = """
 database: prices
@@ -31,7 +31,7 @@ dsn: ${DSN}
 unit: {table: users, key: id}
 tables:
   users: {unit: id, columns: {city: {domain: [Oslo, Rome]}, plan: , age: {bounds: [0, 100]}}}
-  events: {unit: user_id, columns: {kind: , x: {bounds: [0, 5]}, y: {bounds: [-3, 3]}}}
+  events: {unit: user_id, columns: {kind: , x: {bounds: [0, 5]}, y: {bounds: [-3, 3]}, z: {domain: [a, b]}}}
 price: {epsilon: 1, epsilon_max: 1000000000, delta: 1e-6}
 budgets: {dataset: {epsilon: 1, delta: 1e-3}, analyst: {epsilon: 1, delta: 1e-3}}
 """
@@ -44,6 +44,10 @@ PARTS = (
     "SELECT count(*), count(*) FROM events",
     "SELECT 1 FROM users GROUP BY city",
     "SELECT 1 FROM events GROUP BY kind, x",
+    "SELECT min(x), percentile_disc(0.5) WITHIN GROUP (ORDER BY y), mode() WITHIN GROUP (ORDER BY z) FROM events",
+    "SELECT var_pop(x), avg(x), count(DISTINCT y), mode() WITHIN GROUP (ORDER BY z), sum(y) FROM events GROUP BY kind",
+    "SELECT count(DISTINCT user_id), max(y), count(*) FROM events GROUP BY kind",
+    "SELECT count(age), sum(age), avg(age), stddev(age), var_pop(age) FROM users",
 )
 EPSILONS = st.decimals("0.000001", 10**9, allow_nan=False, places=None).filter(lambda d: d > 0)
 DELTAS = st.decimals("1e-15", "0.01", allow_nan=False).filter(lambda d: d > 0)
@@ -55,6 +59,10 @@ def analyses(data_server: EmbeddedServer) -> Iterator[list[Analysis]]:
         yield [planner.plan(sql).analyses[0] for sql in PARTS]
 
 
+def parts(plan: FragmentPlan) -> list[Measurement | Clip | Tree | Choice]:
+    return [*plan.measurements, *plan.clips, *plan.trees, *plan.choices]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(0, len(PARTS) - 1), min_size=1, max_size=9), EPSILONS, DELTAS)
 def test_the_parts_cost_no_more_than_the_price(
@@ -62,7 +70,8 @@ def test_the_parts_cost_no_more_than_the_price(
 ) -> None:
     plan, tables = price([analyses[i] for i in chosen], epsilon, delta)
     assert len(plan.fragments) == len(tables) == len(chosen)
-    spent = sum((m.epsilon for f in plan.fragments for m in f.measurements), Fraction(0))
+    spent = sum((p.epsilon for f in plan.fragments for p in parts(f)), Fraction(0))
+    spent += sum((c.choice for f in plan.fragments for c in f.clips), Fraction(0))
     assert spent == Fraction(epsilon) == Fraction(plan.price.epsilon), "all of the price is used, and no more"
     selecting = [f for f in plan.fragments if isinstance(f.groups, Selection)]
     assert sum((f.delta for f in plan.fragments), Decimal(0)) <= plan.price.delta
@@ -70,7 +79,8 @@ def test_the_parts_cost_no_more_than_the_price(
     assert sum(Fraction(second_road(f)) for f in plan.fragments) <= Fraction(epsilon), "the noise covers the price"
     for f in plan.fragments:
         assert all(m.epsilon > 0 and m.per_group >= 1 and m.groups >= 1 for m in f.measurements)
-        assert sorted(c for m in f.measurements for c in m.columns) == sorted(f.columns)
+        assert len(f.released) == sum(len(m.columns) for m in f.measurements) + len(f.clips)
+        assert all(p.epsilon > 0 and p.groups >= 1 for p in parts(f))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -91,8 +101,8 @@ def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
 
 def test_equal_totals_are_measured_once_and_a_hidden_count_gets_a_tenth(analyses: list[Analysis]) -> None:
     plan, _ = price([analyses[5]], Decimal(1), Decimal("1e-6"))
-    (once,) = plan.fragments[0].measurements
-    assert once.epsilon == 1
+    (once,) = plan.fragments[0].clips
+    assert once.epsilon + once.choice == 1
     plan, _ = price([analyses[3]], Decimal(1), Decimal("1e-6"))
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection)
@@ -100,6 +110,24 @@ def test_equal_totals_are_measured_once_and_a_hidden_count_gets_a_tenth(analyses
     plan, _ = price([analyses[4]], Decimal(1), Decimal("1e-6"))
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection) and f.measurements[f.groups.measurement].epsilon == 1, "selected on it"
+
+
+def test_shares_follow_public_scales(analyses: list[Analysis]) -> None:
+    """A square is a quarter of the most or so, where a value is half of it."""
+    plan, _ = price([analyses[9]], Decimal(1), Decimal("1e-6"))
+    measured = {m.what.split(" ")[2]: m.epsilon for m in plan.fragments[0].measurements if "sum" in m.what}
+    assert measured["squares"] == 3 * measured["sums"]
+    plan, _ = price([analyses[10]], Decimal(1), Decimal("1e-6"))
+    f = plan.fragments[0]
+    assert isinstance(f.groups, Selection)
+    units = f.measurements[f.groups.measurement].epsilon
+    assert units >= Fraction(1, 10), "what selects the groups gets no less than if nobody had asked for it"
+
+
+def test_aggregates_share_what_is_the_same(analyses: list[Analysis]) -> None:
+    """count, sum, avg, stddev and var_pop of one column: the two sums of the mean, and the squares."""
+    plan, _ = price([analyses[11]], Decimal(1), Decimal("1e-6"))
+    assert len(parts(plan.fragments[0])) == 2
 
 
 def test_groups_read_from_data_need_delta(analyses: list[Analysis]) -> None:

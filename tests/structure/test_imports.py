@@ -43,7 +43,7 @@ PARTS: dict[tuple[str, str], set[str]] = {
     ("privacy", "mechanisms"): {  # light ones: neither numpy nor the sampler
         f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "scale", "shape", "threshold")
     },
-    ("gateway", "mechanisms"): {"noisegate.mechanisms.gate"},
+    ("gateway", "mechanisms"): {"noisegate.mechanisms.computed", "noisegate.mechanisms.gate"},
 }
 
 BORDERS: dict[str, set[str]] = {

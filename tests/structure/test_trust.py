@@ -46,7 +46,9 @@ def test_no_other_name_for_it(name: str) -> None:
 def test_nobody_has_a_second_source_of_noise() -> None:
     for module in modules():
         for one in imports(module):
-            assert one.target.split(".")[0] not in ("random", "numpy"), place(module, one.line)
+            assert one.target.split(".")[0] != "random" and "numpy.random" not in one.target, place(module, one.line)
+        for node in ast.walk(module.tree):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "random"), place(module, node.lineno)
 
 
 def test_the_receipt_is_used_by_the_release_gate_only() -> None:

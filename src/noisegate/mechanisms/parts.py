@@ -25,7 +25,8 @@ Histogram = tuple[tuple[Key, int, int], ...]
 
 def check_parts(plan: FragmentPlan) -> None:
     """Raises Internal unless every part has a price and a bound, and reads a histogram of its own shape."""
-    if any(min(p.rows, p.groups) < 1 or p.epsilon <= 0 for p in (*plan.trees, *plan.choices)):
+    parts: list[Tree | Choice] = [*plan.trees, *plan.choices]
+    if any(min(p.rows, p.groups) < 1 or p.epsilon <= 0 for p in parts):
         raise Internal("a part without sensitivity or price")
     for clip in plan.clips:
         rising = all(a < b for a, b in zip(clip.caps, clip.caps[1:], strict=False))
@@ -33,7 +34,7 @@ def check_parts(plan: FragmentPlan) -> None:
             raise Internal("a clip without caps or price")
         if not len(clip.caps) == len(clip.above) == len(clip.sums):
             raise Internal("a clip needs a sum for each of its caps")
-    queries = [part.query for part in (*plan.trees, *plan.choices)]
+    queries = [part.query for part in parts]
     if sorted(queries) != [i for i, q in enumerate(plan.more) if q.leaves]:
         raise Internal("every histogram must be released, and once")
     if any(plan.more[t.query].leaves != shape_for(t.steps).leaves for t in plan.trees):

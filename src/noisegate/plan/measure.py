@@ -147,10 +147,13 @@ class FragmentPlan:
     clips: tuple[Clip, ...] = ()
     trees: tuple[Tree, ...] = ()
     choices: tuple[Choice, ...] = ()
+    givens: tuple[int, ...] = ()  # of the statement's closed subqueries, those whose values the queries take
 
     @property
     def epsilon(self) -> Fraction:
-        parts = (*self.measurements, *self.clips, *self.trees, *self.choices)
+        parts: list[Measurement | Clip | Tree | Choice] = [
+            *self.measurements, *self.clips, *self.trees, *self.choices
+        ]  # fmt: skip
         return sum((p.epsilon for p in parts), Fraction(0)) + sum((c.choice for c in self.clips), Fraction(0))
 
     @cached_property

@@ -6,8 +6,10 @@ from fractions import Fraction
 
 from noisegate.errors import Unsupported
 from noisegate.privacy.context import Context, arguments, both, cut, present, rows, units_with
+from noisegate.privacy.means import mean_pair
 from noisegate.privacy.totals import UNITS, Answer
 from noisegate.query.total import compile_expr
+from noisegate.query.values import NUMBERS
 
 ONE_SD = ("sd", Fraction(1))
 
@@ -17,8 +19,25 @@ def count(c: Context) -> Answer:
     if c.call.star or not c.call.args:
         return Answer((rows(c, c.condition, "count(*)"),), cut(c, "{0}"), ONE_SD)
     (arg,) = arguments(c, 1)
-    passes = present(c, compile_expr(arg, c.scope))
-    return Answer((rows(c, passes, "count of values" if passes else "count(*)"),), cut(c, "{0}"), ONE_SD)
+    value = compile_expr(arg, c.scope)
+    passes = present(c, value)
+    total = rows(c, passes, "count of values" if passes else "count(*)")
+    shareable = value.type in NUMBERS and value.bound.finite and not total.caps
+    return Answer((total,), cut(c, "{0}"), ONE_SD, instead=_from_pair(c) if shareable else None)
+
+
+def _from_pair(c: Context) -> Answer | None:
+    """The count from the two sums of a mean, where that is measured anyway: it saves a measurement."""
+    pair = mean_pair(c)
+    if pair is None:
+        return None
+    steps = pair.high - pair.low
+    return Answer(
+        (pair.total,),
+        cut(c, f"pg_catalog.round({pair.count})"),
+        ("sd", Fraction(3, 2 * steps)),
+        "from the sums of the mean",
+    )
 
 
 def count_units(c: Context) -> Answer:
