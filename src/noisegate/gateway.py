@@ -48,7 +48,7 @@ from noisegate.query.tree import Expr, Literal
 from noisegate.query.views import expand
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
-from noisegate.room.remainder import Remainder, over_nothing, rewrite
+from noisegate.room.remainder import Remainder, Stack, over_nothing, rewrite
 from noisegate.settings import SessionSettings, check_setting, read_settings, without_parameters
 from noisegate.wire import gate as wire
 
@@ -66,7 +66,7 @@ class Shape:
     reading: Reading
     split: Split
     outputs: tuple[tuple[OutputType, ...], ...]
-    parts: tuple[Expr, ...]  # constant subexpressions, which the session evaluates at every execution
+    parts: tuple[Expr, ...]  # constant subexpressions, evaluated by the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +229,12 @@ class Gateway:
             raise frozen
         reading = await self._without_views(reading)
         split = await self._pool.read(reading.sql)
+        if split.givens:
+            raise Unsupported(
+                "a subquery inside a private question is not supported",
+                name="select",
+                hint="Ask the inner question first, and write its answer as a constant.",
+            )
         outputs = tuple(await asyncio.gather(*(self._types(f, question) for f in split.fragments)))
         parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
         return self._shapes.put(key, Shape(reading, split, outputs, parts))
@@ -389,4 +395,5 @@ def are_fixed(parts: Sequence[Expr], row: Sequence[bytes | None]) -> bool:
 
 
 def remainder_of(split: Split) -> Remainder:
-    return Remainder(split.remainder, split.with_at, split.with_more)
+    stacks = tuple(Stack(tuple((p.fragment, p.keys) for p in a.parts), a.rolled) for a in split.answered)
+    return Remainder(split.remainder, split.with_at, split.with_more, stacks)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from noisegate import errors
 from noisegate.errors import Internal, NoisegateError, TooComplex
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.reading import OutputType
+from noisegate.plan.units import Determinant, determinants
 from noisegate.privacy.planner import Analysis, analyse
 from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
+from noisegate.query.lineage import Tables
 from noisegate.query.split import Split, split
 
 
@@ -30,6 +32,7 @@ class AnalyseJob:
     outputs: tuple[tuple[OutputType, ...], ...]
     constants: Mapping[Span, Const]
     time_zone: str
+    givens: tuple[tuple[OutputType, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,15 @@ def read_job(job: ReadJob, snapshot: Snapshot) -> Split:
         found = tables.get((schema, table))
         return [c.name for c in found.columns] if found is not None else []
 
-    return split(job.sql, is_private, columns)
+    def units(schema: str, table: str) -> Sequence[Determinant]:
+        return determinants(snapshot, (schema, table))
+
+    return split(job.sql, Tables(is_private, columns, units))
 
 
 def analyse_job(job: AnalyseJob, snapshot: Snapshot) -> tuple[Analysis, ...]:
     return tuple(
-        analyse(fragment, outputs, snapshot, job.constants, job.time_zone)
+        analyse(fragment, outputs, snapshot, job.constants, job.time_zone, job.givens)
         for fragment, outputs in zip(job.fragments, job.outputs, strict=True)
     )
 

@@ -2,214 +2,226 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from noisegate.errors import NoisegateError, Refused, Unsupported
-from noisegate.query.blocks import Block, closing, split_commas
-from noisegate.query.fragment import Fragment, sql_of, tables_of
-from noisegate.query.from_reader import FromReader
-from noisegate.query.lexer import Kind, Token
-from noisegate.query.reader import Reader
+from noisegate.query.edits import Edit
+from noisegate.query.fragment import sql_of, tables_of
+from noisegate.query.grouping import Grouping, without_brackets
+from noisegate.query.lexer import Kind
+from noisegate.query.lineage import Lineage
+from noisegate.query.sections import Block, QueryText, Range, is_word, spell
 from noisegate.query.tree import Call, Expr, From, Name, walk
-from noisegate.query.words import ANSWERED_AGGREGATES, OTHER_AGGREGATES, QUOTED_KEYWORDS, ROW_AGGREGATES
+from noisegate.query.trees import Trees
+from noisegate.query.words import ANSWERED_AGGREGATES, ROW_AGGREGATES
 
 RESERVED_PREFIX = "_ng"
+KEPT = ("select", "having", "window", "order", "limit", "offset", "fetch")  # clauses that the remainder keeps
+_ROWS_OF = ("from", "where", "group")  # clauses that become the noisy table
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Tokens of a kept clause that a column of the noisy table replaces: `kind` 'k', 'a', or 'g' for GROUPING."""
+
+    first: int
+    last: int
+    kind: str
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A block as read. `sets`: indexes into `keys`, one per fragment of it."""
+
+    block: Block
+    relation: From
+    where: Expr | None
+    keys: tuple[Expr, ...]
+    key_texts: tuple[str, ...]
+    sets: tuple[tuple[int, ...], ...]
+    rolled: bool
+    aggregates: tuple[Call, ...]
+    aggregate_texts: tuple[str, ...]
+    grouped: bool
+    slots: tuple[Slot, ...]
+    kept: tuple[QueryText, ...]  # queries that stay in the remainder
 
 
 class Cutter:
-    """Cuts one private block: reads its parts, and notes the edits that leave the remainder."""
+    """Cuts one block."""
 
-    def __init__(
-        self,
-        sql: str,
-        tokens: Sequence[Token],
-        block: Block,
-        index: int,
-        columns: Callable[[str, str], Sequence[str]],
-    ) -> None:
-        self._sql = sql
-        self._tokens = tokens
-        self._block = block
-        self._alias = f"{RESERVED_PREFIX}_f{index}"
-        self._columns = columns
-        self._keys: list[tuple[tuple[str, ...], ...]] = []  # per key: the token sequences that mean it
+    def __init__(self, sql: str, trees: Trees, lineage: Lineage, block: Block) -> None:
+        self._sql, self._trees, self._lineage, self._block = sql, trees, lineage, block
+        self._outline = trees.outline
+        self._tokens = trees.outline.tokens
+        self._spellings: list[tuple[tuple[str, ...], ...]] = []  # per key: the tokens that mean it
         self._aggregates: dict[tuple[str, ...], int] = {}
         self._calls: list[Call] = []
+        self._columns = {s.alias: lineage.source(s, block).columns for s in block.sources}
 
-    def cut(self, edits: list[tuple[int, int, str]]) -> Fragment:
-        block, tokens = self._block, self._tokens
+    def read(self) -> Cut:
+        """Raises NoisegateError for what has no private meaning."""
+        block, trees = self._block, self._trees
         self._check_clauses()
-        relation = FromReader(tokens[slice(*block.content("from"))]).from_list()
-        where = self._read(*block.content("where")) if "where" in block.clauses else None
-        items = self._select_items()
-        ranges = self._key_ranges(items)
-        keys = tuple(self._read(*r) for r in ranges)
+        relation = trees.source(block)
+        if relation is None:
+            raise Unsupported("the statement could not be split")
+        where = trees.expression(*block.content("where"), block) if "where" in block.clauses else None
+        grouping = self._grouping()
+        keys = tuple(trees.expression(*r, block) for r in grouping.ranges)
         self._check_known(relation, [*keys, *([where] if where is not None else [])])
-        self._keys = [self._spellings(r, key, relation) for r, key in zip(ranges, keys, strict=True)]
-        own: list[tuple[int, int, str]] = []
-        for clause in ("select", "having", "window", "order", "limit", "offset", "fetch"):
-            if clause in block.clauses:
-                self._scan(*block.clauses[clause], own)
-        self._name_outputs(items, own)
-        self._check_leftovers(own, relation)
-        grouped = "group" in block.clauses or (bool(ranges) and self._is_distinct())
+        self._spellings = [self._spellings_of(r, key) for r, key in zip(grouping.ranges, keys, strict=True)]
+        clauses = [block.clauses[c] for c in KEPT if c in block.clauses]
+        slots = tuple(slot for clause in clauses for slot in self._slots(*clause, grouping))
+        grouped = bool(keys) or grouping.sets is not None
         if not self._calls and not grouped:
-            raise self._row_level(relation)
-        self._edit_clauses(own)
-        edits.extend(own)
-        texts = tuple(self._text(*r) for r in ranges)
-        calls = tuple(sql_of(self._sql, c) for c in self._calls)
-        return Fragment(relation, where, keys, texts, tuple(self._calls), calls, grouped, self._describe(texts, calls))
+            raise row_level(self._lineage, block)
+        self._check_leftovers(slots)
+        texts = tuple(self._text(*r) for r in grouping.ranges)
+        return Cut(
+            block,
+            relation,
+            where,
+            keys,
+            texts,
+            grouping.sets if grouping.sets is not None else (tuple(range(len(keys))),),
+            grouping.sets is not None,
+            tuple(self._calls),
+            tuple(sql_of(self._sql, c) for c in self._calls),
+            grouped,
+            slots,
+            tuple(q for q in block.children if self._is_kept(q, slots)),
+        )
 
     # -- reading --------------------------------------------------------------------------------------------------
+    def _check_clauses(self) -> None:
+        for clause, what in (("for", "a row lock"), ("into", "SELECT INTO")):
+            if clause in self._block.clauses:
+                raise Refused(f"{what} on a private table is not allowed", name=clause, hint="Leave it out.")
+        refusal = self._lineage.block(self._block).refusal
+        if refusal is not None:
+            raise refusal
+        for clause in _ROWS_OF:
+            if clause in self._block.clauses:
+                self.check_own(*self._block.clauses[clause])
+
+    def check_own(self, first: int, last: int) -> None:
+        """What the engine computes knows nothing of the query around it."""
+        block = self._block
+        at = next(self._lineage.outer_names(first, last, block.first, block.last), None)
+        if at is not None:
+            raise Unsupported(
+                "a private question cannot use columns of the query around it",
+                name=self._tokens[at + 2].value if at + 2 < len(self._tokens) else None,
+                hint="Group the private question by the column instead, and join its answer.",
+            )
+
+    def _grouping(self) -> Grouping:
+        (distinct, _), outputs = self._trees.outputs(self._block)
+        if "group" in self._block.clauses or not distinct or self._trees.is_grouped(self._block):
+            return self._trees.grouping(self._block)
+        ranges = [self._trees.before_name(o) for o in outputs]
+        return Grouping(tuple(without_brackets(self._tokens, self._outline.close, *r) for r in ranges), None)
+
     def _check_known(self, relation: From, exprs: list[Expr]) -> None:
-        """Only the block's own tables and their columns: refused here, where the cause is known."""
-        tables = {t.alias: t for t in tables_of(relation)}
-        for table in tables.values():
+        """Only tables with a schema, and their columns: refused here, where the cause is known."""
+        for table in tables_of(relation):
             if not table.schema:
                 raise Unsupported(
                     f"{table.table} joined with a private table is not supported",
                     name=table.table,
                     hint="Aggregate the private table in a subquery of its own, and join the answers.",
                 )
-        columns = {c for t in tables.values() for c in self._columns(t.schema, t.table)}
+        columns = {c for names in self._columns.values() for c in names}
         for name in (n for e in exprs for n in walk(e) if isinstance(n, Name)):
-            if len(name.parts) == 2 and name.parts[0] not in tables:
-                raise Unsupported(
-                    "a private question cannot use columns of the query around it",
-                    name=name.parts[-1],
-                    hint="Group the private question by the column instead, and join its answer.",
-                )
-            if name.parts[-1] not in columns:
+            own = self._columns.get(name.parts[0], columns) if len(name.parts) == 2 else columns
+            if name.parts[-1] not in own:
                 raise Unsupported(
                     f"column {name.parts[-1]} cannot be used in a private question",
                     name=name.parts[-1],
                     detail="System columns say how rows are stored, and whole rows are one person's.",
                 )
 
-    def _check_clauses(self) -> None:
-        for clause, what in (("for", "a row lock"), ("into", "SELECT INTO")):
-            if clause in self._block.clauses:
-                raise Refused(f"{what} on a private table is not allowed", name=clause, hint="Leave it out.")
-
-    def _read(self, first: int, last: int) -> Expr:
-        reader = Reader(self._tokens[first:last])
-        expr = reader.expression()
-        if not reader.done():
-            raise reader.unknown(reader.peek())
-        return expr
-
     def _text(self, first: int, last: int) -> str:
         return self._sql[self._tokens[first].start : self._tokens[last - 1].end]
 
-    def _is_distinct(self) -> bool:
-        first = self._block.clauses["select"][0]
-        return self._tokens[first + 1].is_name("distinct")
-
-    def _select_items(self) -> list[tuple[int, int]]:
-        first, last = self._block.content("select")
-        if first < last and self._tokens[first].is_name("distinct"):
-            first += 1
-            if self._tokens[first].is_name("on"):
-                first = closing(self._tokens, first + 1) + 1
-        elif first < last and self._tokens[first].is_name("all"):
-            first += 1
-        return split_commas(self._tokens, first, last)
-
-    def _key_ranges(self, items: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        block, tokens = self._block, self._tokens
-        if "group" not in block.clauses:
-            if not self._is_distinct() or self._has_aggregate(items):
-                return []
-            if tokens[block.clauses["select"][0] + 2].is_name("on"):
-                raise Unsupported(
-                    "DISTINCT ON over a private table is not supported", name="distinct", hint="Use GROUP BY."
-                )
-            return [self._strip_parens(first, self._before_alias(first, last)) for first, last in items]
-        first, last = block.content("group", 2)
-        ranges = split_commas(tokens, first, last)
-        for a, b in ranges:
-            if (
-                b - a >= 2
-                and tokens[a].kind is Kind.NAME
-                and (
-                    (tokens[a].value in ("rollup", "cube") and tokens[a + 1].is_punct("("))
-                    or (tokens[a].value == "grouping" and tokens[a + 1].is_name("sets"))
-                )
-            ):
-                raise Unsupported(
-                    "GROUPING SETS, ROLLUP and CUBE over a private table are not supported",
-                    name=tokens[a].value,
-                    hint="Ask one question per grouping, joined by UNION ALL.",
-                )
-            if tokens[a].is_name("distinct") or tokens[a].is_name("all") or b - a == 2:
-                raise Unsupported("this form of GROUP BY is not supported", name="group")
-        return [self._strip_parens(*r) for r in ranges]
-
-    def _has_aggregate(self, items: list[tuple[int, int]]) -> bool:
-        return any(self._is_aggregate(i) is not None for first, last in items for i in range(first, last))
-
-    def _strip_parens(self, first: int, last: int) -> tuple[int, int]:
-        while last - first > 2 and self._tokens[first].is_punct("(") and closing(self._tokens, first) == last - 1:
-            first, last = first + 1, last - 1
-        return first, last
-
-    def _spell(self, first: int, last: int) -> tuple[str, ...]:
-        return tuple(_spelling(t) for t in self._tokens[first:last])
-
-    def _spellings(self, span: tuple[int, int], key: Expr, relation: From) -> tuple[tuple[str, ...], ...]:
-        plain = self._spell(*span)
+    def _spellings_of(self, span: Range, key: Expr) -> tuple[tuple[str, ...], ...]:
+        plain = spell(self._tokens, *span)
         if not isinstance(key, Name) or len(key.parts) > 1:
             return (plain,)
-        return (plain, *((_quote_spelling(t.alias), ".", plain[0]) for t in tables_of(relation)))
+        return (plain, *(('"' + alias, ".", plain[0]) for alias in self._columns))
 
     # -- what the remainder keeps ---------------------------------------------------------------------------------
-    def _scan(self, first: int, last: int, edits: list[tuple[int, int, str]]) -> None:
-        """Replace keys and aggregates in [first, last), subqueries of other blocks included (keys only)."""
+    def _child_at(self, at: int) -> QueryText | None:
+        """The query directly inside the block that holds token `at`."""
+        return next((q for q in self._block.children if q.first <= at < q.last), None)
+
+    def _is_kept(self, query: QueryText, slots: tuple[Slot, ...]) -> bool:
+        kept = any(self._block.within(c, query.first) for c in KEPT)
+        return kept and not any(s.first <= query.first < s.last for s in slots)
+
+    def _slots(self, first: int, last: int, grouping: Grouping) -> Iterator[Slot]:
+        """Keys and aggregates in [first, last); in queries there, keys only."""
         i = first
         while i < last:
-            hit = self._match_key(i, last)
-            if hit is not None:
-                index, end = hit
-                edits.append((self._tokens[i].start, self._tokens[end - 1].end, f"{self._alias}.k{index}"))
-                i = end
-                continue
-            end_call = self._is_aggregate(i)
-            if end_call is not None and self._owner(i) is self._block:
-                edits.append((self._tokens[i].start, self._tokens[end_call - 1].end, self._aggregate(i, end_call)))
-                i = end_call
-                continue
-            i += 1
+            child = self._child_at(i)
+            slot = self._slot(i, last, child is not None, grouping)
+            if slot is not None:
+                yield slot
+            i = i + 1 if slot is None else slot.last
 
-    def _owner(self, at: int) -> Block:
-        """The innermost block at token `at`."""
-        block = self._block
-        while True:
-            child = next((c for c in block.children if c.first <= at < c.last), None)
-            if child is None:
-                return block
-            block = child
+    def _slot(self, at: int, last: int, inner: bool, grouping: Grouping) -> Slot | None:
+        hit = self._match_key(at, last, inner)
+        if hit is not None:
+            return Slot(at, hit[1], "k", (hit[0],))
+        if inner:
+            return None
+        end = self._trees.aggregate_end(at, self._block)
+        if end is not None:
+            return Slot(at, end, "a", (self._aggregate(at, end),))
+        if self._tokens[at].is_name("grouping") and at + 1 in self._outline.close:
+            end = self._outline.close[at + 1]
+            keys = [self._grouped_key(*r) for r in self._trees.commas(at + 2, end)]
+            return Slot(at, end + 1, "g", tuple(keys) if grouping.sets is not None else ())
+        return None
 
-    def _match_key(self, at: int, last: int) -> tuple[int, int] | None:
+    def _grouped_key(self, first: int, last: int) -> int:
+        first, last = without_brackets(self._tokens, self._outline.close, first, last)
+        spelled = spell(self._tokens, first, last)
+        found = [i for i, spellings in enumerate(self._spellings) if spelled in spellings]
+        if not found:
+            raise Unsupported("the arguments of GROUPING are not read as group keys", name="grouping")
+        return found[0]
+
+    def _match_key(self, at: int, last: int, inner: bool) -> tuple[int, int] | None:
+        """The longest key that starts at token `at`, and its end."""
         if not self._is_expression_start(at):
             return None
         best: tuple[int, int] | None = None
-        for index, spellings in enumerate(self._keys):
-            for spelling in spellings:
-                end = at + len(spelling)
+        for index, spellings in enumerate(self._spellings):
+            for spelled in spellings:
+                end = at + len(spelled)
                 if end > last or (best is not None and end <= best[1]):
                     continue
-                if len(spelling) == 1 and self._owner(at) is not self._block:
+                if inner and not self._is_own(at, end):
                     continue  # an unqualified name in a subquery is the subquery's own
-                if self._spell(at, end) == spelling and not (
-                    end < len(self._tokens)
-                    and (
-                        self._tokens[end].is_punct(".")
-                        or (self._tokens[end].is_punct("(") and self._tokens[end - 1].kind in (Kind.NAME, Kind.QUOTED))
-                    )
-                ):
+                if spell(self._tokens, at, end) == spelled and not self._goes_on(end):
                     best = (index, end)
         return best
+
+    def _is_own(self, first: int, last: int) -> bool:
+        """Whether tokens in a query inside the block name columns, and only the block's."""
+        named = [self._lineage.named_block(i) for i in range(first, last)]
+        return any(named) and all(b in (None, self._block) for b in named)
+
+    def _goes_on(self, end: int) -> bool:
+        """A name that ends before token `end` is the start of a longer one, or of a call."""
+        if end >= len(self._tokens):
+            return False
+        is_call = self._tokens[end].is_punct("(") and self._tokens[end - 1].kind in (Kind.NAME, Kind.QUOTED)
+        return self._tokens[end].is_punct(".") or is_call
 
     def _is_expression_start(self, at: int) -> bool:
         before = self._tokens[at - 1]
@@ -217,76 +229,44 @@ class Cutter:
             return False
         if before.kind is Kind.NAME and before.value in ("over", "window", "nulls"):
             return False  # a window's name; FIRST or LAST
-        if self._word_at(at + 1) == "as" and at + 2 < len(self._tokens) and self._tokens[at + 2].is_punct("("):
+        following = self._tokens[at + 1 : at + 3]
+        if len(following) == 2 and following[0].is_name("as") and following[1].is_punct("("):
             return False  # another window's name
         return not (before.is_punct("(") and self._tokens[at - 2].is_name("extract"))
 
-    def _is_aggregate(self, at: int) -> int | None:
-        """Index after the aggregate call that starts at `at`, or None. A window function call is not one."""
-        token = self._tokens[at]
-        if token.kind is not Kind.NAME or token.value not in ANSWERED_AGGREGATES | OTHER_AGGREGATES:
-            return None
-        if at + 1 >= len(self._tokens) or not self._tokens[at + 1].is_punct("("):
-            return None
-        end = closing(self._tokens, at + 1) + 1
-        following = self._tokens[end : end + 2]
-        if len(following) == 2 and following[0].is_name("within"):
-            end = closing(self._tokens, end + 2) + 1
-        if self._word_at(end) == "filter":
-            end = closing(self._tokens, end + 1) + 1
-        return None if self._word_at(end) == "over" else end
-
-    def _word_at(self, at: int) -> str:
-        return self._tokens[at].value if at < len(self._tokens) and self._tokens[at].kind is Kind.NAME else ""
-
-    def _aggregate(self, first: int, end: int) -> str:
-        spelling = self._spell(first, end)
-        if spelling not in self._aggregates:
+    def _aggregate(self, first: int, end: int) -> int:
+        spelled = spell(self._tokens, first, end)
+        if spelled not in self._aggregates:
             name = self._tokens[first].value
             if name not in ANSWERED_AGGREGATES:
                 raise _refuse_aggregate(name)
-            call = self._read(first, end)
-            assert_call(call)
-            self._aggregates[spelling] = len(self._calls)
-            self._calls.append(call)  # type: ignore[arg-type]
-        return f"{self._alias}.a{self._aggregates[spelling]}"
+            self.check_own(first, end)
+            call = self._trees.expression(first, end, self._block)
+            if not isinstance(call, Call):
+                raise Unsupported("this form of aggregate is not supported", name=name)
+            self._aggregates[spelled] = len(self._calls)
+            self._calls.append(call)
+        return self._aggregates[spelled]
 
-    def _before_alias(self, first: int, last: int) -> int:
-        """End of a select item without `AS name`."""
-        return last - 2 if last - first > 2 and self._tokens[last - 2].is_name("as") else last
-
-    def _name_outputs(self, items: list[tuple[int, int]], edits: list[tuple[int, int, str]]) -> None:
-        """A column that stands without AS keeps its name: add it, since the key's name replaces it."""
-        for first, last in items:
-            if self._before_alias(first, last) == last and is_word(self._tokens[last - 1]):
-                name = self._tokens[last - 1].value.replace('"', '""')
-                for n, (start, end, text) in enumerate(edits):
-                    if end == self._tokens[last - 1].end and start == self._tokens[first].start:
-                        edits[n] = (start, end, f'{text} AS "{name}"')
-
-    def _check_leftovers(self, edits: list[tuple[int, int, str]], relation: From) -> None:
+    def _check_leftovers(self, slots: tuple[Slot, ...]) -> None:
         """What is neither in an aggregate nor in the group key is a person's value."""
-        tables = tables_of(relation)
-        aliases = {t.alias for t in tables}
-        names = {c for t in tables for c in self._columns(t.schema, t.table)}
-        done = [(s, e) for s, e, _ in edits]
-        kept = [c for c in self._block.clauses if c not in ("from", "where", "group")]
-        for clause in kept:
-            for i in range(*self._block.clauses[clause]):
+        names = {c for columns in self._columns.values() for c in columns}
+        for clause in KEPT:
+            for i in range(*self._block.clauses.get(clause, (0, 0))):
                 token = self._tokens[i]
-                if not is_word(token) or any(s <= token.start < e for s, e in done):
+                if not is_word(token) or any(s.first <= i < s.last for s in slots):
                     continue
-                own = self._owner(i) is self._block
                 following = self._tokens[i + 1] if i + 1 < len(self._tokens) else token
-                qualified = token.value in aliases and following.is_punct(".") and self._is_expression_start(i)
-                bare = own and token.value in names and self._is_expression_start(i) and not following.is_punct("(")
+                starts = self._is_expression_start(i)
+                qualified = starts and self._lineage.named_block(i) is self._block
+                bare = token.value in names and starts and not following.is_punct("(") and self._child_at(i) is None
                 if (bare and token.value not in ("date", "time", "timestamp", "interval")) or qualified:
                     column = self._tokens[i + 2].value if qualified and i + 2 < len(self._tokens) else token.value
-                    raise self._ungrouped(column, relation)
+                    raise self._ungrouped(column)
 
-    def _ungrouped(self, column: str, relation: From) -> NoisegateError:
+    def _ungrouped(self, column: str) -> NoisegateError:
         if not self._calls and "group" not in self._block.clauses:
-            return self._row_level(relation, column)
+            return row_level(self._lineage, self._block)
         return Unsupported(
             f'column "{column}" must appear in the GROUP BY clause or be used in an aggregate function',
             name=column,
@@ -294,36 +274,96 @@ class Cutter:
             hint=f"Add {column} to the GROUP BY clause.",
         )
 
-    def _row_level(self, relation: From, name: str | None = None) -> NoisegateError:
-        table = next(iter(tables_of(relation))).table
-        return Refused(
-            f"rows of table {table} are private",
-            name="*" if name is None else ("*", name),
-            detail="Only aggregates over many people are answered.",
-            hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
-        )
-
-    def _edit_clauses(self, edits: list[tuple[int, int, str]]) -> None:
+    # -- writing --------------------------------------------------------------------------------------------------
+    def edits(self, cut: Cut, noisy: int) -> list[Edit]:
+        """The edits that let the block read the noisy table."""
+        alias = f"{RESERVED_PREFIX}_f{noisy}"
+        found = [
+            Edit(self._tokens[s.first].start, self._tokens[s.last - 1].end, _replacement(s, alias), noisy)
+            for s in cut.slots
+        ]
+        found = self._with_names(found)
         clauses = self._block.clauses
-        last = max(clauses[c][1] for c in ("from", "where", "group") if c in clauses)
+        last = max(clauses[c][1] for c in _ROWS_OF if c in clauses)
         start = self._tokens[clauses["from"][0]].start
-        edits.append((start, self._tokens[last - 1].end, f"FROM {self._alias}"))
+        found.append(Edit(start, self._tokens[last - 1].end, f"FROM {alias}", noisy))
         if "having" in clauses:
             token = self._tokens[clauses["having"][0]]
-            edits.append((token.start, token.end, "WHERE"))
+            found.append(Edit(token.start, token.end, "WHERE", noisy))
+        return found
 
-    def _describe(self, keys: tuple[str, ...], calls: tuple[str, ...]) -> str:
+    def _with_names(self, edits: list[Edit]) -> list[Edit]:
+        """A column that stands without AS keeps its name: add it, since the key's name replaces it."""
+        alone = {}
+        for first, last in self._trees.outputs(self._block)[1]:
+            if self._trees.before_name((first, last)) == (first, last) and is_word(self._tokens[last - 1]):
+                alone[(self._tokens[first].start, self._tokens[last - 1].end)] = self._tokens[last - 1].value
+        names = [alone.get((e.start, e.end)) for e in edits]
+        return [
+            e if name is None else Edit(e.start, e.end, e.text + ' AS "' + name.replace('"', '""') + '"', e.noisy)
+            for e, name in zip(edits, names, strict=True)
+        ]
+
+    def describe(self, cut: Cut, keys: tuple[int, ...]) -> str:
+        """A query of the same keys and aggregates, for PostgreSQL to type. WITH queries are the caller's to add."""
         clauses = self._block.clauses
-        last = max(clauses[c][1] for c in ("from", "where", "group") if c in clauses)
-        rest = self._text(clauses["from"][0], last)
-        tail = f" GROUP BY {', '.join(keys)}" if keys and "group" not in clauses else ""
-        columns = ", ".join([f"({k})" for k in keys] + list(calls)) or "1"
-        return f"SELECT {columns} {rest}{tail}"
+        last = max(clauses[c][1] for c in ("from", "where") if c in clauses)
+        texts = [f"({cut.key_texts[k]})" for k in keys]
+        group = f" GROUP BY {', '.join(cut.key_texts[k] for k in keys)}" if keys else ""
+        if not keys and not cut.aggregates:
+            group = " GROUP BY ()"
+        columns = ", ".join([*texts, *cut.aggregate_texts])
+        return f"SELECT {columns} {self._text(clauses['from'][0], last)}{group}"
 
 
-def assert_call(expr: Expr) -> None:
-    if not isinstance(expr, Call):
-        raise Unsupported("this form of aggregate is not supported")
+def _replacement(slot: Slot, alias: str) -> str:
+    if slot.kind != "g":
+        return f"{alias}.{slot.kind}{slot.indexes[0]}"
+    value = "0"
+    for i in slot.indexes:  # bits, the last argument's the lowest
+        bit = f"(({alias}.g >> {i}) & 1)"
+        value = bit if value == "0" else f"(({value} << 1) | {bit})"
+    return value
+
+
+def row_level(lineage: Lineage, block: Block) -> NoisegateError:
+    """The refusal to show people's rows."""
+    table = _first_table(lineage, block, set()) or "people"
+    if "for" in block.clauses:
+        return Refused("a row lock on a private table is not allowed", name="for", hint="Leave it out.")
+    column = _first_column(lineage, block)
+    return Refused(
+        f"rows of table {table} are private",
+        name="*" if column is None else ("*", column),
+        detail="Only aggregates over many people are answered.",
+        hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
+    )
+
+
+def _first_column(lineage: Lineage, block: Block) -> str | None:
+    """The first column that the block shows, or orders by."""
+    tokens = lineage.trees.outline.tokens
+    for i in (i for clause in KEPT for i in range(*block.clauses.get(clause, (0, 0)))):
+        if lineage.named_block(i) is block and i + 2 < len(tokens):
+            return tokens[i + 2].value
+        if lineage.column((i, i + 1), block) is not None and not tokens[i - 1].is_name("as"):
+            return tokens[i].value
+    return None
+
+
+def _first_table(lineage: Lineage, block: Block, seen: set[Block]) -> str | None:
+    """A private table whose rows the block reads."""
+    if block in seen:
+        return None
+    seen.add(block)
+    queries = list(block.children)
+    for source in block.sources:
+        if source.schema and lineage.tables.is_private(source.schema, source.table):
+            return source.table
+        item = block.query.find(source.table) if not source.schema and source.table else None
+        queries += [item.query] if item is not None else []
+    inner = (b for q in queries for b in q.blocks())
+    return next((t for t in (_first_table(lineage, b, seen) for b in inner) if t is not None), None)
 
 
 def _refuse_aggregate(name: str) -> NoisegateError:
@@ -332,21 +372,3 @@ def _refuse_aggregate(name: str) -> NoisegateError:
     return Unsupported(
         f"aggregate {name} over a private table is not supported yet", name=name, hint="Use count, sum or avg."
     )
-
-
-def _spelling(token: Token) -> str:
-    """Quoted and unquoted spellings of one identifier are equal; keywords, strings and the rest differ from them."""
-    if is_word(token):
-        return _quote_spelling(token.value)
-    if token.kind is Kind.STRING:
-        return "'" + token.value
-    return token.value
-
-
-def _quote_spelling(name: str) -> str:
-    return '"' + name
-
-
-def is_word(token: Token) -> bool:
-    """An identifier. The deparse quotes every keyword that is one, but for PostgreSQL's unreserved ones."""
-    return token.kind is Kind.QUOTED or (token.kind is Kind.NAME and token.value not in QUOTED_KEYWORDS)

@@ -91,7 +91,7 @@ class Outline:
         return min(at, query.last)
 
     def _with_item(self, query: QueryText, first: int) -> int:
-        at, columns = first + 1, ()
+        at, columns = first + 1, tuple[str, ...]()
         if at in self.close:
             columns = tuple(t.value for t in self.tokens[at + 1 : self.close[at]] if is_label(t))
             at = self.close[at] + 1

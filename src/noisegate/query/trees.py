@@ -183,7 +183,7 @@ class Trees:
         if token.kind is not Kind.NAME or token.value not in ANSWERED_AGGREGATES | OTHER_AGGREGATES:
             return None
         end = self.outline.close.get(at + 1)
-        if end is None or any(q.first <= at < q.last for q in block.children):
+        if end is None or self._token(at - 1).is_punct(".") or any(q.first <= at < q.last for q in block.children):
             return None
         end += 1
         if self._token(end).is_name("within"):
@@ -229,6 +229,9 @@ class Trees:
         reader.finish()
         return count, with_ties
 
+    def commas(self, first: int, last: int) -> list[Range]:
+        return split_commas(self.outline.tokens, first, last)
+
     def name_of(self, span: Range) -> str:
         """The name of an output column, as PostgreSQL prints it: AS, or the last part of a column's name."""
         first, last = span
@@ -267,6 +270,13 @@ class Trees:
         """The query in the bracket that starts at this character."""
         at = self._index.get(start)
         return self.outline.query_in(at) if at is not None else None
+
+    def tokens_of(self, start: int, end: int) -> Range:
+        """The tokens of characters [start, end)."""
+        first = last = self._index[start]
+        while last < len(self.outline.tokens) and self.outline.tokens[last].end <= end:
+            last += 1
+        return first, last
 
     def end_of(self, query: QueryText) -> int:
         return self.outline.tokens[query.last].end

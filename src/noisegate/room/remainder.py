@@ -7,8 +7,9 @@ so that no session setting changes them; each noisy table is one materialized CT
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from noisegate.errors import Internal
 from noisegate.plan.measure import FragmentPlan, NoisyColumn, NoisyTable
 from noisegate.plan.trust import Release
 
@@ -17,13 +18,23 @@ Texts = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """A noisy table of one or several fragments: each with, for every key column, which of its keys that is; None where
+    it is rolled up. If `rolled`, bit i of the column g says that key i is rolled up."""
+
+    parts: tuple[tuple[int, tuple[int | None, ...]], ...]
+    rolled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Remainder:
-    """What is left of a statement: `text` reads fragment i's answer from _ng_f<i>; the CTEs go in at character
-    `with_at`, before a WITH list of its own if `with_more`."""
+    """What is left of a statement: `text` reads stack i from _ng_f<i>; the CTEs go in at character `with_at`, before a
+    WITH list of its own if `with_more`."""
 
     text: str
     with_at: int
     with_more: bool
+    stacks: tuple[Stack, ...]
 
 
 def rewrite(
@@ -33,7 +44,7 @@ def rewrite(
     releases: Sequence[Release],
     computed: Sequence[Sequence[Texts]],
 ) -> str:
-    """The statement to run, with one CTE per fragment. `computed`: of each, the columns q0.. of its noisy table."""
+    """The statement to run, with one CTE per stack. `computed`: the columns q0.. of each fragment's noisy table."""
     return _with_tables(remainder, plans, tables, [release.rows for release in releases], computed)
 
 
@@ -42,31 +53,71 @@ def over_nothing(remainder: Remainder, plans: Sequence[FragmentPlan], tables: Se
     return _with_tables(remainder, plans, tables, [() for _ in plans], [[() for _ in t.computed] for t in tables])
 
 
+def given_select(
+    given: Remainder,
+    noisy: Sequence[int],
+    plans: Sequence[FragmentPlan],
+    tables: Sequence[NoisyTable],
+    rows: Sequence[Rows],
+    computed: Sequence[Sequence[Texts]],
+) -> str:
+    """A closed subquery's rows, as texts of the session. `noisy`: the stacks that it reads, whose fragments have rows."""
+    if not noisy:
+        return given.text
+    return _with_tables(given, plans, tables, rows, computed, noisy)
+
+
 def _with_tables(
     remainder: Remainder,
     plans: Sequence[FragmentPlan],
     tables: Sequence[NoisyTable],
     rows: Sequence[Rows],
     computed: Sequence[Sequence[Texts]],
+    noisy: Sequence[int] | None = None,
 ) -> str:
+    def part(stack: Stack, fragment: int, keys: tuple[int | None, ...]) -> str:
+        columns = _key_columns(stack, keys, fragment, tables) + _aggregate_columns(tables[fragment])
+        if stack.rolled:
+            columns.append(f"{sum(1 << i for i, key in enumerate(keys) if key is None)} AS g")
+        return _noisy_select(columns, plans[fragment], tables[fragment], rows[fragment], computed[fragment])
+
     ctes = ", ".join(
-        f"_ng_f{i} AS MATERIALIZED ({_noisy_select(plan, table, those, texts)})"
-        for i, (plan, table, those, texts) in enumerate(zip(plans, tables, rows, computed, strict=True))
+        f"_ng_f{i} AS MATERIALIZED ({' UNION ALL '.join(part(stack, *p) for p in stack.parts)})"
+        for i, stack in enumerate(remainder.stacks)
+        if noisy is None or i in noisy
     )
     start, rest = remainder.text[: remainder.with_at], remainder.text[remainder.with_at :]
     return f"{start} {ctes},{rest}" if remainder.with_more else f"{start}WITH {ctes} {rest}"
 
 
-def _noisy_select(plan: FragmentPlan, table: NoisyTable, rows: Rows, computed: Sequence[Texts]) -> str:
-    """SELECT of the noisy table: k0.. and a0.. with the types of the original columns."""
+def _noisy_select(
+    columns: Sequence[str], plan: FragmentPlan, table: NoisyTable, rows: Rows, computed: Sequence[Texts]
+) -> str:
+    """SELECT of a noisy table's columns over one fragment's rows."""
     names = [*(k.name for k in plan.keys), *plan.released, *(f"q{i}" for i in range(len(table.computed)))]
     arrays = [_text_array([row[0][i] for row in rows]) for i in range(len(plan.keys))]
     arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(plan.released))]
     arrays += [_text_array(texts) for texts in computed]
     unnested = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
-    columns = [f"{_typed(c)} AS k{i}" for i, c in enumerate(table.keys)]
-    columns += [f"{_typed(c)} AS a{i}" for i, c in enumerate(table.aggregates)]
     return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({unnested}) AS r({', '.join(names)})"
+
+
+def _key_columns(stack: Stack, keys: tuple[int | None, ...], fragment: int, tables: Sequence[NoisyTable]) -> list[str]:
+    """k0.. with the types of the original columns; a key that is rolled up is NULL, of its type in another part."""
+    found = []
+    for i, key in enumerate(keys):
+        if key is not None:
+            found.append(f"{_typed(tables[fragment].keys[key])} AS k{i}")
+            continue
+        whole = next((tables[f].keys[k] for f, others in stack.parts if (k := others[i]) is not None), None)
+        if whole is None:
+            raise Internal("a grouping key stands in no grouping set")
+        found.append(f"{_typed(replace(whole, sql='NULL'))} AS k{i}")
+    return found
+
+
+def _aggregate_columns(table: NoisyTable) -> list[str]:
+    return [f"{_typed(c)} AS a{i}" for i, c in enumerate(table.aggregates)]
 
 
 def _typed(column: NoisyColumn) -> str:
