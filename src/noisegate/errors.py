@@ -83,6 +83,12 @@ class TooComplex(NoisegateError):
     sqlstate = "54001"
 
 
+class TooManyRows(NoisegateError):
+    """A scalar subquery has more than one row, as PostgreSQL says."""
+
+    sqlstate = "21000"
+
+
 class Canceled(NoisegateError):
     """The client cancelled, or a clock of the gate did."""
 

@@ -28,12 +28,11 @@ from noisegate.errors import (
 from noisegate.ledger.accounts import AccountLimit, accounts_of, left
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import ASKED, AuditEntry, RelayedEntry
-from noisegate.mechanisms.computed import computed
-from noisegate.mechanisms.gate import draws, release, second_road
+from noisegate.mechanisms.gate import second_road
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType, Reading
-from noisegate.plan.trust import Confidential, Receipt, Release
+from noisegate.plan.trust import Receipt
 from noisegate.planning.cache import Cache
 from noisegate.planning.jobs import AnalyseJob
 from noisegate.planning.pool import PlanningPool
@@ -41,19 +40,19 @@ from noisegate.privacy.explain import explain, show
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.pricing import price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
-from noisegate.query.fragment import Fragment, expressions_of
+from noisegate.query.fragment import expressions_of
 from noisegate.query.split import Split
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
 from noisegate.query.tree import Expr, Literal
 from noisegate.query.views import expand
+from noisegate.releasing import Releasing, remainders_of
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
-from noisegate.room.remainder import Remainder, Stack, over_nothing, rewrite
+from noisegate.room.remainder import over_nothing
 from noisegate.settings import SessionSettings, check_setting, read_settings, without_parameters
 from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
-DRAWS_ON_LOOP_MAX = 40  # about a millisecond; more are drawn on a thread
 # bool, int8, int2, int4, text, float4, float8, bpchar, varchar, numeric
 FIXED_TYPES = frozenset({16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700})
 ABOUT_THE_TEXT = (Refused, Unsupported, MissingBounds, TooComplex)  # errors that have a place in it
@@ -66,6 +65,7 @@ class Shape:
     reading: Reading
     split: Split
     outputs: tuple[tuple[OutputType, ...], ...]
+    givens: tuple[tuple[OutputType, ...], ...]  # of the closed subqueries' columns
     parts: tuple[Expr, ...]  # constant subexpressions, evaluated by the session
 
 
@@ -205,7 +205,7 @@ class Gateway:
             return await self._explained(question, priced)
         self._check(priced.plan)
         self._asked.put(_repeats(question), priced.plan)
-        return await self._ask(question, shape, priced, early)
+        return await self._ask(question, shape, priced, early, hidden)
 
     def _foresee(self, question: wire.Question) -> Early:
         """Have the engine get ready for what this text meant when it was asked the last time; no more than that."""
@@ -229,15 +229,12 @@ class Gateway:
             raise frozen
         reading = await self._without_views(reading)
         split = await self._pool.read(reading.sql)
-        if split.givens:
-            raise Unsupported(
-                "a subquery inside a private question is not supported",
-                name="select",
-                hint="Ask the inner question first, and write its answer as a constant.",
-            )
-        outputs = tuple(await asyncio.gather(*(self._types(f, question) for f in split.fragments)))
+        described = [(f.describe_sql, len(f.keys) + len(f.aggregates)) for f in split.fragments]
+        outputs = tuple(await asyncio.gather(*(self._types(*one, question) for one in described)))
+        closed = [(g.describe_sql, g.columns) for g in split.givens]
+        givens = tuple(await asyncio.gather(*(self._types(*one, question) for one in closed)))
         parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
-        return self._shapes.put(key, Shape(reading, split, outputs, parts))
+        return self._shapes.put(key, Shape(reading, split, outputs, givens, parts))
 
     async def _without_views(self, reading: Reading) -> Reading:
         """From here on, all see the text with the queries of its views in place."""
@@ -246,11 +243,12 @@ class Gateway:
         self._views = self._views or await self._checker.views()
         return replace(reading, sql=expand(reading.sql, self._views))
 
-    async def _types(self, fragment: Fragment, question: wire.Question) -> tuple[OutputType, ...]:
-        sql = fragment.describe_sql
+    async def _types(self, sql: str, columns: int, question: wire.Question) -> tuple[OutputType, ...]:
+        if not columns:
+            return ()
         if question.param_types:
             sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
-        return await self._checker.describe(sql, len(fragment.keys) + len(fragment.aggregates))
+        return await self._checker.describe(sql, columns)
 
     async def _price(
         self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
@@ -264,7 +262,8 @@ class Gateway:
         analyses = self._analyses.get(key)
         if analyses is None:
             constants = decode_row(shape.parts, row)
-            job = AnalyseJob(shape.split.fragments, shape.outputs, constants, settings.reading.time_zone)
+            zone = settings.reading.time_zone
+            job = AnalyseJob(shape.split.fragments, shape.outputs, constants, zone, shape.givens)
             analyses = self._analyses.put(key, await self._pool.analyse(job))
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
         await self._try_remainder(question, shape.split, plan, tables)
@@ -286,11 +285,13 @@ class Gateway:
     async def _try_remainder(
         self, question: wire.Question, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable]
     ) -> None:
-        """Have PostgreSQL read the rewritten statement over empty noisy tables: what it refuses is not charged."""
-        sql = over_nothing(remainder_of(split), plan.fragments, tables)
-        if question.param_types:
-            sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
-        await self._checker.accepts(sql)
+        """Have PostgreSQL read what it will be asked over empty noisy tables: what it refuses is not charged."""
+        texts = [over_nothing(r, plan.fragments, tables, noisy) for r, noisy in remainders_of(split)]
+        for sql in texts:
+            if question.param_types:
+                names = await self._checker.type_names(question.param_types)
+                sql = without_parameters(sql, question.param_types, names)
+            await self._checker.accepts(sql)
 
     def _check(self, plan: StatementPlan) -> None:
         """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""
@@ -299,7 +300,9 @@ class Gateway:
         if sum(f.delta for f in plan.fragments) > plan.price.delta:
             raise Internal("a statement would cost more than its price")
 
-    async def _ask(self, question: wire.Question, shape: Shape, priced: Priced, early: Early) -> wire.Answer:
+    async def _ask(
+        self, question: wire.Question, shape: Shape, priced: Priced, early: Early, hidden: wire.Hidden
+    ) -> wire.Answer:
         """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
         identity, plan = question.identity, priced.plan
         asked = replace(
@@ -309,26 +312,22 @@ class Gateway:
             parameters=question.parameters,
             policy_hash=self.snapshot.version,
         )
+        most = self.snapshot.policy.answers.joined_rows_max
+        releasing = Releasing(shape.split, plan, priced.tables, shape.givens, hidden, question.has_params, most)
+        await releasing.prepare()
         async with early.snapshot(plan.fragments) as snapshot:
             receipt = await self._ledger.charge(
                 identity.analyst, self._accounts(identity.analyst), plan.price, plan.digests, asked
             )
             rest = asyncio.create_task(self._notice(identity, plan.price))  # while the engine works
             try:
-                totals = [await snapshot.run(f) for f in plan.fragments]
-                sql = await self._release(shape.split, priced, totals, receipt)
+                sql = await releasing.run(snapshot, receipt)
                 notice = await rest
             except BaseException as error:
                 rest.cancel()
                 self._closed(receipt, asked, error)
                 raise
         return wire.Answer(sql, (notice,), token=Token(receipt, asked))
-
-    async def _release(self, split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
-        plans = priced.plan.fragments
-        if sum(map(draws, totals, plans)) <= DRAWS_ON_LOOP_MAX:
-            return _released(split, priced, totals, receipt)
-        return await asyncio.to_thread(_released, split, priced, totals, receipt)
 
     def _closed(self, receipt: Receipt, asked: AuditEntry, error: BaseException) -> None:
         """The charge stands; the audit says how the statement ended."""
@@ -375,14 +374,6 @@ class Gateway:
         )
 
 
-def _released(split: Split, priced: Priced, totals: Sequence[Confidential], receipt: Receipt) -> str:
-    """The statement to run: the remainder over the releases."""
-    plans = priced.plan.fragments
-    releases: list[Release] = [release(c, f, receipt) for c, f in zip(totals, plans, strict=True)]
-    columns = [computed(f, t, r) for f, t, r in zip(plans, priced.tables, releases, strict=True)]
-    return rewrite(remainder_of(split), plans, priced.tables, releases, columns)
-
-
 def _repeats(question: wire.Question) -> tuple[object, ...]:
     return question.text, question.param_types, question.parameters, question.identity.analyst
 
@@ -392,8 +383,3 @@ def are_fixed(parts: Sequence[Expr], row: Sequence[bytes | None]) -> bool:
     PostgreSQL calls immutable, numbers, texts and booleans."""
     types = [int((word or b"??0")[2:] or 0) for word in row[::2]]
     return all(isinstance(part, Literal) for part in parts) and FIXED_TYPES.issuperset(types)
-
-
-def remainder_of(split: Split) -> Remainder:
-    stacks = tuple(Stack(tuple((p.fragment, p.keys) for p in a.parts), a.rolled) for a in split.answered)
-    return Remainder(split.remainder, split.with_at, split.with_more, stacks)

@@ -1,7 +1,8 @@
 """The texts that go to the data server: a plan's SQL with its secrets as parameters, and the session around it. Pure.
 
-Nothing is interpolated into generated SQL. A placeholder {secret:N} outside quotes becomes a parameter, so that the
-secrets stand in no text that the data server may log or show; one inside quotes is an analyst's constant and stays.
+Nothing is interpolated into generated SQL. A placeholder {secret:N} or {given:I:J} outside quotes becomes a parameter,
+so that secrets stand in no text that the data server may log or show, and values need no spelling; one inside quotes is
+an analyst's constant and stays.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from noisegate.errors import Internal
 from noisegate.plan.measure import FragmentPlan, Selection
 
 Settings = tuple[tuple[str, str], ...]
+Parameter = int | tuple[int, int]  # the number of a secret; a given and the number of its column
 
 # What makes texts of values and meanings of operators independent of the role's and the server's own settings.
 # jit compiles longer than it saves; more work_mem than this makes the planner drop the parallel partial aggregate, and
@@ -49,6 +51,7 @@ _TOKEN: Final = re.compile(
     r"""(?P<escaped> (?<![\w$]) [eE]'(?:[^'\\]|\\.|'')*+' )
       | (?P<quoted> '(?:[^']|'')*+' | "(?:[^"]|"")*+" )
       | \{secret:(?P<secret>\d{1,4})\}
+      | \{given:(?P<given>\d{1,4}:\d{1,4})\}
       | (?P<alien> -- | /\* | (?<![\w$]) [eE]' | [$;{}'"\\] )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -61,26 +64,30 @@ def parametrised(plan: FragmentPlan) -> tuple[str, int]:
     return sql, len(numbers)
 
 
-def statements(plan: FragmentPlan) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Each query of the plan: SQL with parameters $1 ... $n of type bigint, and the number of the secret for each of
-    them. A secret has one value for all queries of a run: they choose the same groups.
+def statements(plan: FragmentPlan) -> tuple[tuple[str, tuple[Parameter, ...]], ...]:
+    """Each query of the plan: SQL with parameters $1 ... $n, and what each of them is: a secret (bigint) or a column of
+    a given (text[]). A secret has one value for all queries of a run: they choose the same groups.
 
     Raises Internal for anything that generated SQL never holds: comments, dollar quotes, continued escape strings,
-    semicolons, parameters, unbalanced quotes, secrets that the plan does not declare.
+    semicolons, parameters, unbalanced quotes, secrets and givens that the plan does not declare.
     """
-    sql, numbers = _parameters(plan.sql, plan.secrets)
-    return (_candidates_only(sql, plan), numbers), *(_parameters(q.sql, plan.secrets) for q in plan.more)
+    sql, numbers = _parameters(plan.sql, plan)
+    return (_candidates_only(sql, plan), numbers), *(_parameters(q.sql, plan) for q in plan.more)
 
 
-def _parameters(generated: str, secrets: int) -> tuple[str, tuple[int, ...]]:
-    numbers: dict[int, int] = {}
+def _parameters(generated: str, plan: FragmentPlan) -> tuple[str, tuple[Parameter, ...]]:
+    numbers: dict[Parameter, int] = {}
 
     def replace(match: re.Match[str]) -> str:
         if match["quoted"] is not None:
             return match[0]
         if match["escaped"] is not None and not _CONTINUED.match(match.string, match.end()):
             return match[0]
-        if match["secret"] is None or int(match["secret"]) >= secrets:
+        if match["given"] is not None:
+            index, _, column = match["given"].partition(":")
+            if int(index) in plan.givens:
+                return f"(${numbers.setdefault((int(index), int(column)), len(numbers) + 1)}::text[])"
+        if match["secret"] is None or int(match["secret"]) >= plan.secrets:
             raise Internal("generated SQL holds what is never generated", detail="Nothing was charged.")
         return f"(${numbers.setdefault(int(match['secret']), len(numbers) + 1)}::bigint)"
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from noisegate.plan.measure import FragmentPlan
 from noisegate.plan.trust import Confidential
 
+Givens = Mapping[int, Sequence[Sequence[str | None]]]
+NOTHING: Givens = {}
+
 
 class EngineSnapshot(Protocol):
     """One state of the data, open for the plans that it was opened with."""
 
-    async def run(self, plan: FragmentPlan) -> Confidential:
-        """The plan's exact bounded totals. To be called after the charge only.
+    async def run(self, plan: FragmentPlan, givens: Givens = NOTHING) -> Confidential:
+        """The plan's exact bounded totals. To be called after the charge only. givens: for each of the plan's, its
+        columns, each a text (or NULL) per row.
 
         Raises EngineFailed whatever the data server said; Canceled when it took longer than the policy allows;
         Internal when the result does not have the plan's shape. All three texts are constant.

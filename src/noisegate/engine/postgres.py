@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from noisegate.engine.connections import CATALOG_TIMEOUT_S, Connection, Connections, Drifted
-from noisegate.engine.generated import Settings, begin_sql, plan_settings, session_settings, statements
+from noisegate.engine.generated import Parameter, Settings, begin_sql, plan_settings, session_settings, statements
+from noisegate.engine.interface import NOTHING, Givens
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan
@@ -104,17 +105,22 @@ class PostgresSnapshot:
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
 
-    async def run(self, plan: FragmentPlan) -> Confidential:
+    async def run(self, plan: FragmentPlan, givens: Givens = NOTHING) -> Confidential:
         """See EngineSnapshot.run."""
         prepared = self._prepared.get(plan.digest)
         if prepared is None:
             raise Internal("a plan was about to run on a snapshot that was not opened for it")
-        values = [secrets.randbits(64) - 2**63 for _ in range(plan.secrets)]
+        drawn = [secrets.randbits(64) - 2**63 for _ in range(plan.secrets)]
+
+        def value(parameter: Parameter) -> object:
+            return drawn[parameter] if isinstance(parameter, int) else givens[parameter[0]][parameter[1]]
+
+        values = [[value(p) for p in one.parameters] for one in prepared]  # before anything runs
         limit = self._timeout_s + TIMEOUT_MARGIN_S
         async with self._turn:
             rows, *further = [
-                await _after_charge(one.statement.fetch(*(values[n] for n in one.secrets), timeout=limit))
-                for one in prepared
+                await _after_charge(one.statement.fetch(*those, timeout=limit))
+                for one, those in zip(prepared, values, strict=True)
             ]
         return to_confidential(plan, rows, further)
 
@@ -122,7 +128,7 @@ class PostgresSnapshot:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     statement: Any
-    secrets: tuple[int, ...]  # the number of the secret that each parameter is
+    parameters: tuple[Parameter, ...]
 
 
 async def _check_tables(connection: Connection, plans: Sequence[FragmentPlan]) -> None:
@@ -141,7 +147,7 @@ async def _apply(connection: Any, settings: Settings) -> None:
 
 
 async def _prepare(
-    connection: Connection, plan: FragmentPlan, queries: Sequence[tuple[str, tuple[int, ...]]]
+    connection: Connection, plan: FragmentPlan, queries: Sequence[tuple[str, tuple[Parameter, ...]]]
 ) -> tuple[_Prepared, ...]:
     """Have the generated SQL parsed: a question of the catalog only, so what it refuses need not be charged.
 
@@ -150,10 +156,10 @@ async def _prepare(
     kept: tuple[_Prepared, ...] | None = connection.prepared.get(plan.digest)
     if kept is None:
         found = []
-        for number, (sql, secret_numbers) in enumerate(queries):
+        for number, (sql, parameters) in enumerate(queries):
             statement = await _accepted(connection.driver.prepare(sql, timeout=CATALOG_TIMEOUT_S))
             check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()], number)
-            found.append(_Prepared(statement, secret_numbers))
+            found.append(_Prepared(statement, parameters))
         kept = tuple(found)
         connection.keep(plan.digest, kept)
     return kept

@@ -21,6 +21,7 @@ def given_source(item: GivenRef, sql_alias: str, world: World) -> Source:
     types = world.givens[item.index] if item.index < len(world.givens) else ()
     if len(types) != len(item.columns):
         raise Internal("a closed subquery was not typed")
+    world.used.add(item.index)
     shown = {}
     for i, (name, output) in enumerate(zip(item.columns, types, strict=True)):
         value = given_value(f"{sql_alias}.c{i}", output.sql)
@@ -29,7 +30,8 @@ def given_source(item: GivenRef, sql_alias: str, world: World) -> Source:
     columns = ", ".join(f"(r.v{i})::{given_type(output.sql)} AS c{i}" for i, output in enumerate(types))
     names = ", ".join(f"v{i}" for i in range(len(types)))
     sql = f"(SELECT {columns} FROM pg_catalog.unnest({arrays}) AS r({names})) AS {sql_alias}"
-    return Source(item.alias, sql_alias, sql, shown, False, rows=None)
+    most = world.snapshot.policy.answers.joined_rows_max  # of its rows: what runs the fragment sees to it
+    return Source(item.alias, sql_alias, sql, shown, False, rows=most)
 
 
 def given_value(sql: str, type_sql: str) -> Value:

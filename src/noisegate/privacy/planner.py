@@ -49,6 +49,7 @@ class Analysis:
     tables: tuple[tuple[str, str, str], ...]
     settings: tuple[tuple[str, str], ...]
     explain: tuple[str, ...]
+    givens: tuple[int, ...] = ()
 
     @property
     def selects(self) -> bool:
@@ -62,10 +63,11 @@ def analyse(
     snapshot: Snapshot,
     constants: Mapping[Span, Const],
     time_zone: str,
+    givens: Sequence[Sequence[OutputType]] = (),
 ) -> Analysis:
-    """`outputs` are the types of the keys, then of the aggregates. Raises NoisegateError for what has no private
-    meaning here."""
-    resolver = resolver_of(fragment.relation, snapshot, constants)
+    """`outputs` are the types of the keys, then of the aggregates; `givens` those of the closed subqueries' columns.
+    Raises NoisegateError for what has no private meaning here."""
+    resolver = resolver_of(fragment.relation, snapshot, constants, givens)
     relation = resolver.resolve(fragment.where)
     limits = snapshot.policy.limits_of(relation.limits_key)
     assert limits.groups_per_unit_max and limits.rows_per_group_max and limits.group_size_min
@@ -112,6 +114,7 @@ def analyse(
         _tables(relation),
         (("TimeZone", time_zone),),
         _describe(relation, bounds, keys, declared, rows.rows, snapshot),
+        tuple(sorted(resolver.world.used)),
     )
 
 

@@ -153,6 +153,7 @@ def untied(source: Source) -> NoisegateError:
 def _given(expr: Given, resolver: Resolver) -> Value:
     """A value that is a function of releases and public rows: a parameter of the generated SQL."""
     types = resolver.world.givens[expr.index] if expr.index < len(resolver.world.givens) else ()
+    resolver.world.used.add(expr.index)
     if expr.kind == "exists":
         return Value(f"(pg_catalog.cardinality({{given:{expr.index}:0}}) > 0)", "bool")
     if len(types) != 1:

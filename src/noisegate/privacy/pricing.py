@@ -89,6 +89,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         tuple(_clip(a, total, names, paid) for total, names, paid in of_totals if total.caps),
         trees,
         choices,
+        a.givens,
     )
 
 

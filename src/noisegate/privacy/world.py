@@ -36,6 +36,7 @@ class World:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     tables: dict[tuple[str, str], CatalogTable] = field(default_factory=dict)  # all that the generated SQL reads
     limits: list[str] = field(default_factory=list)  # the policy's names of the private ones
+    used: set[int] = field(default_factory=set)  # the givens whose values the generated SQL takes
 
     def alias(self) -> str:
         return f"t{next(self.numbers)}"

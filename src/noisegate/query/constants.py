@@ -217,6 +217,12 @@ def decode(oid: int, data: bytes | None, enum: bool = False) -> Const:
             return _number(base, _loader(oid).load(data))
 
 
+def text_of(base: str, data: bytes | None) -> str | None:
+    """The canonical text of a binary value of a type named as in Const.base. Raises Unsupported for other types."""
+    oid = next((oid for oid, name in _BASES.items() if name == base), 0)
+    return decode(oid, data).text
+
+
 @cache
 def _loader(oid: int) -> Loader:
     return Transformer().get_loader(oid, Format.BINARY)  # type: ignore[return-value]

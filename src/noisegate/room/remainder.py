@@ -48,9 +48,19 @@ def rewrite(
     return _with_tables(remainder, plans, tables, [release.rows for release in releases], computed)
 
 
-def over_nothing(remainder: Remainder, plans: Sequence[FragmentPlan], tables: Sequence[NoisyTable]) -> str:
-    """The same statement over empty noisy tables: for PostgreSQL to read before anything is charged."""
-    return _with_tables(remainder, plans, tables, [() for _ in plans], [[() for _ in t.computed] for t in tables])
+def over_nothing(
+    remainder: Remainder,
+    plans: Sequence[FragmentPlan],
+    tables: Sequence[NoisyTable],
+    noisy: Sequence[int] | None = None,
+) -> str:
+    """The same statement over empty noisy tables: for PostgreSQL to read before anything is charged. `noisy`: the
+    stacks that a closed subquery reads; None for all."""
+    nothing: list[Rows] = [() for _ in plans]
+    columns: list[list[Texts]] = [[() for _ in t.computed] for t in tables]
+    if noisy is not None:
+        return given_select(remainder, noisy, plans, tables, nothing, columns)
+    return _with_tables(remainder, plans, tables, nothing, columns)
 
 
 def given_select(
@@ -61,7 +71,7 @@ def given_select(
     rows: Sequence[Rows],
     computed: Sequence[Sequence[Texts]],
 ) -> str:
-    """A closed subquery's rows, as texts of the session. `noisy`: the stacks that it reads, whose fragments have rows."""
+    """A closed subquery over noisy tables. `noisy`: the stacks that it reads, whose fragments have rows."""
     if not noisy:
         return given.text
     return _with_tables(given, plans, tables, rows, computed, noisy)
