@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from noisegate.errors import TooComplex
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.keys import Key, hash_chain
-from noisegate.privacy.totals import Total
+from noisegate.privacy.totals import Flag, Total
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.total import Scope
 
@@ -117,6 +117,9 @@ def _outer(
     for total, columns, named in zip(totals, reads, names, strict=True):
         cells = [f"{alias}.{c}" for c in columns]
         for clamped, name in zip(total.outer, named, strict=True):
+            if isinstance(clamped, Flag):
+                select.append(f"pg_catalog.count(*) FILTER (WHERE {clamped.format(*cells)}) AS {name}")
+                continue
             select.append(f"{outer_sum(clamped.format(*cells), total.per_group > INT4_MAX)} AS {name}")
     return ", ".join(select)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from noisegate.mechanisms.clip import TYPICAL, clip_limits
-from noisegate.privacy.totals import Total
+from noisegate.privacy.totals import Flag, Total
 
 CLIPPED_MIN = 8  # below, a choice of cap costs more than it saves
 CLIPPED_SPREAD = 2  # a cap is near what many units have
@@ -21,7 +21,7 @@ def clipped(total: Total, unit_sum: str, low: int, high: int) -> Total:
     """
     caps = _caps(max(abs(low), abs(high)))
     size = f"pg_catalog.abs({unit_sum})" if low < 0 else unit_sum
-    above = tuple(f"(CASE WHEN {size} > {t} THEN 1 ELSE 0 END)" for t in (0, *caps[:-1]))
+    above = tuple(Flag(f"{size} > {t}") for t in (0, *caps[:-1]))
     cut = tuple(f"GREATEST(LEAST({unit_sum}, {min(t, high)}), {max(-t, low)})" for t in caps)
     return replace(
         total,

@@ -66,7 +66,7 @@ def missing_bounds(c: Context, arg: Expr) -> NoisegateError:
     detail = "Without bounds, one person could change the answer by any amount."
     if not lacking:
         return MissingBounds(
-            f"{c.call.name} needs bounds on what it is over",
+            f"{c.call.name} needs bounds on its argument",
             name=c.call.name,
             detail=detail,
             hint=f"Cut it in the statement, such as {c.call.name}(least(greatest(..., 0), 100)).",

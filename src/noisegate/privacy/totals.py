@@ -11,6 +11,12 @@ from noisegate.mechanisms.shape import TreeShape
 from noisegate.plan.measure import Axis, Chosen, Quantiles
 
 
+class Flag(str):
+    """An integer of a total: 1 where this condition is true, else 0."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Distinct:
     """The distinct values of an expression over a row, per group: at most `values` of each unit. NULLs do not count.
@@ -138,4 +144,16 @@ def leaves_of(answers: Iterable[Answer]) -> list[Leaves]:
     return list(found.values())
 
 
-__all__ = ["UNITS", "Answer", "Axis", "Distinct", "Leaves", "Limits", "Total", "leaves_of", "shared", "totals_of"]
+__all__ = [
+    "UNITS",
+    "Answer",
+    "Axis",
+    "Distinct",
+    "Flag",
+    "Leaves",
+    "Limits",
+    "Total",
+    "leaves_of",
+    "shared",
+    "totals_of",
+]
