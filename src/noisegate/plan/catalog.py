@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from noisegate.policy.model import Policy
 
 TableName = tuple[str, str]  # schema, table
+ColumnName = tuple[str, str, str]  # schema, table, column
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Snapshot:
 
     policy: Policy
     tables: Mapping[TableName, CatalogTable]
-    domains: Mapping[tuple[str, str, str], tuple[str, ...]]  # (schema, table, column) -> values in canonical text
+    domains: Mapping[ColumnName, tuple[str, ...]]  # values in canonical text: declared, or of public tables
     version: str
     server_version: int = 0
     types: tuple[TypeDefinition, ...] = ()  # each after those that it stands on
@@ -114,6 +115,7 @@ class Snapshot:
     public_rows: Mapping[TableName, int] = field(default_factory=dict)  # of public tables; not part of `version`
     settings: tuple[tuple[str, str], ...] = ()  # what a session of the data server starts with: TimeZone, DateStyle ...
     views: Mapping[TableName, CatalogView] = field(default_factory=dict)  # each after those that it reads
+    nulls: frozenset[ColumnName] = frozenset()  # columns of public tables, among `domains`, that have a NULL
 
     def policy_name(self, table: TableName) -> str | None:
         """The key under which the policy names `table`, or None."""

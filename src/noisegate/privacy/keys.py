@@ -68,19 +68,28 @@ _SPELLED_DIFFERENTLY = frozenset({"timestamptz", "float4", "float8"})
 
 
 def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
-    """The key with its domain, if the policy or the type declares one."""
+    """The key with its domain, if the policy or the type declares one, or it is a column of a public table.
+
+    Claim: the values are a function of text, policy, types and public rows. Because: a row with a value that the copy
+    of a public table lacks is dropped before bounding, as one outside a declared domain is.
+    Checked by: tests/privacy/test_public_keys.py.
+    """
     sql = canonical(value)
     if value.const is not None:
         return Key(sql, None, True, None)
     fact = relation.fact(value)
-    if fact is None or fact.table is None or fact.column is None or not fact.private:
+    if fact is None or fact.table is None or fact.column is None:
         return _of_expression(value, sql) if value.column is None else Key(sql, None, True, None)
-    table, column, null = fact.table, fact.column, not fact.not_null
+    table, column = fact.table, fact.column
+    name = (table.schema, table.name, column.name)
+    null = not fact.not_null
+    if not fact.private and name in snapshot.domains:  # its NULLs are known, too
+        return _of_domain(value, sql, snapshot.domains[name], fact.missing or name in snapshot.nulls)
     if value.type == "bool":
         return Key(sql, ("false", "true"), null, None)
     if value.type == "enum":
         return Key(sql, value.labels, null, None)
-    declared = snapshot.domains.get((table.schema, table.name, column.name))
+    declared = snapshot.domains.get(name)
     if declared is None:
         return Key(sql, None, null, None)
     return _of_domain(value, sql, declared, null)
@@ -117,8 +126,8 @@ def _of_domain(value: Value, sql: str, declared: tuple[str, ...], null: bool) ->
 def declared_rows(keys: Sequence[Key]) -> tuple[tuple[str | None, ...], ...] | None:
     """All combinations of the keys' domains, or None where one key is read from data or there are too many.
 
-    Claim: the rows are a function of the policy and the schema only. Because: as soon as one key of several is selected
-    from data, the whole tuple is.
+    Claim: the rows are a function of the policy, the schema and public rows only. Because: as soon as one key of
+    several is selected from data, the whole tuple is.
     """
     columns: list[tuple[str | None, ...]] = []
     size = 1

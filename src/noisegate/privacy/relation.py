@@ -177,6 +177,7 @@ class Resolver:
             not_null=(fact.not_null and (there or not nullable)) or (unit and there),
             unit=unit,
             multiplied=multiplied,
+            missing=fact.missing or (nullable and not there),
         )
 
     def _limits_key(self) -> str:

@@ -76,6 +76,10 @@ def _united(a: Output, b: Output) -> Output:
     )
     same = a.fact.column is b.fact.column and a.fact.table is b.fact.table
     fact = replace(
-        a.fact, not_null=a.fact.not_null and b.fact.not_null, unit=a.fact.unit and b.fact.unit, multiplied=True
+        a.fact,
+        not_null=a.fact.not_null and b.fact.not_null,
+        unit=a.fact.unit and b.fact.unit,
+        multiplied=True,
+        missing=a.fact.missing or b.fact.missing,
     )
     return Output(a.name, value, fact if same else Fact(fact.not_null, fact.unit))

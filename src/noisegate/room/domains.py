@@ -1,8 +1,9 @@
-"""Declared domains of group keys: the values that are known without reading a private row."""
+"""Domains of group keys: the values that are known without reading a private row, since the policy declares them or a
+public table has them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -15,7 +16,13 @@ from noisegate.policy.names import domain_target, split_table, table_key
 
 VALUES_MAX = 100_000  # of one domain: each value costs a noisy row in every answer that is grouped by it
 
-Domains = dict[tuple[str, str, str], tuple[str, ...]]
+PUBLIC_VALUES_MAX = 1_000  # of one column of a public table; with more, groups by it are selected from data
+PUBLIC_CHARACTERS_MAX = 50_000  # of all its values: they are written into the engine's SQL
+PUBLIC_ROWS_MAX = 1_000_000  # of a public table whose values are looked at: it is read at every start
+PUBLIC_TYPES = frozenset("text varchar bpchar int2 int4 int8 bool date uuid numeric".split())
+
+Column = tuple[str, str, str]  # schema, table, column
+Domains = dict[Column, tuple[str, ...]]
 
 
 def read_domains(
@@ -37,6 +44,55 @@ def read_domains(
             source = _source(policy, tables, column.domain, where)
             found[*name, column_name] = _values(connection, source, target, where)
     return found
+
+
+def read_public_values(
+    connection: psycopg.Connection[Any], tables: Iterable[CatalogTable], rows: Mapping[TableName, int]
+) -> tuple[Domains, frozenset[Column]]:
+    """Of the columns of public tables, where there are few: the values, as read_domains has them; and which have NULLs.
+
+    Claim: both are a function of public rows. A value that the engine's rows have and these lack is dropped before
+    bounding, as one outside a declared domain is. The connection has the canonical settings.
+    """
+    found: Domains = {}
+    nulls: set[Column] = set()
+    for table in tables:
+        name = table.schema, table.name
+        for column in table.columns if rows.get(name, 0) <= PUBLIC_ROWS_MAX else ():
+            if not _has_one_text(column):
+                continue
+            values = _few_values(connection, table, column)
+            if values is None:
+                continue
+            if None in values:
+                nulls.add((*name, column.name))
+            found[*name, column.name] = tuple(value for value in values if value is not None)
+    return found, frozenset(nulls)
+
+
+def _has_one_text(column: CatalogColumn) -> bool:
+    """Whether each value has the text that privacy/keys.py gives it."""
+    scaled = column.type.typmod >= 4 and (column.type.typmod - 4) & 0x7FF < 1024
+    return column.type.base in PUBLIC_TYPES and column.deterministic and (column.type.base != "numeric" or scaled)
+
+
+def _few_values(
+    connection: psycopg.Connection[Any], table: CatalogTable, column: CatalogColumn
+) -> list[str | None] | None:
+    """With None for NULL, which is the last; None where there are too many."""
+    query = sql.SQL(
+        'SELECT DISTINCT v COLLATE pg_catalog."C" FROM (SELECT {} AS v FROM (SELECT {} AS x FROM {}) AS s) AS d '
+        "ORDER BY 1 LIMIT {}"
+    ).format(
+        _canonical(column),
+        sql.Identifier(column.name),
+        sql.Identifier(table.schema, table.name),
+        sql.Literal(PUBLIC_VALUES_MAX + 2),
+    )
+    values = [row[0] for row in connection.execute(query)]
+    known = [value for value in values if value is not None]
+    few = len(known) <= PUBLIC_VALUES_MAX and sum(map(len, known)) <= PUBLIC_CHARACTERS_MAX
+    return values if few else None
 
 
 def _source(

@@ -40,7 +40,7 @@ from noisegate.room.catalog_sql import (
     SESSION_SETTINGS_SQL,
     TYPES_SQL,
 )
-from noisegate.room.domains import read_domains
+from noisegate.room.domains import read_domains, read_public_values
 from noisegate.room.views import read_views
 
 __all__ = ["CANONICAL_SETTINGS", "FINGERPRINT_SQL", "load_snapshot"]
@@ -91,21 +91,24 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
     types = _types(connection, columns)
     _refuse_types(names, facts, columns, types)
     views = read_views(connection, policy, tables, types)
-    domains = read_domains(connection, policy, tables)
+    public = [name for name, key in names.items() if policy.tables[key].public]
+    sizes = {name: _size(connection, name) for name in public}
+    values, nulls = read_public_values(connection, [tables[name] for name in public], sizes)
+    domains = values | read_domains(connection, policy, tables)
     locale = connection.execute(LOCALE_SQL).fetchone()
     assert locale is not None
-    sizes = {name: _size(connection, name) for name, key in names.items() if policy.tables[key].public}
     return Snapshot(
         policy=policy,
         tables=tables,
         domains=domains,
-        version=_version(policy, tables, domains, types, locale, settings, views),
+        version=_version(policy, tables, domains, types, locale, settings, views, sorted(nulls)),
         server_version=connection.info.server_version,
         types=types,
         locale=DatabaseLocale(*locale),
         public_rows=sizes,
         settings=settings,
         views=views,
+        nulls=nulls,
     )
 
 
