@@ -26,10 +26,10 @@ def given_source(item: GivenRef, sql_alias: str, world: World) -> Source:
     for i, (name, output) in enumerate(zip(item.columns, types, strict=True)):
         value = given_value(f"{sql_alias}.c{i}", output.sql)
         shown[name] = SourceColumn(replace(value, column=(sql_alias, name)), Fact(False, private=False))
-    arrays = ", ".join(f"{{given:{item.index}:{i}}}" for i in range(len(types)))
+    arrays = ", ".join(f"pg_catalog.unnest({{given:{item.index}:{i}}})" for i in range(len(types)))
     columns = ", ".join(f"(r.v{i})::{given_type(output.sql)} AS c{i}" for i, output in enumerate(types))
     names = ", ".join(f"v{i}" for i in range(len(types)))
-    sql = f"(SELECT {columns} FROM pg_catalog.unnest({arrays}) AS r({names})) AS {sql_alias}"
+    sql = f"(SELECT {columns} FROM ROWS FROM ({arrays}) AS r({names})) AS {sql_alias}"
     most = world.snapshot.policy.answers.joined_rows_max  # of its rows: what runs the fragment sees to it
     return Source(item.alias, sql_alias, sql, shown, False, rows=most)
 
