@@ -68,6 +68,7 @@ class Lineage:
         self._tokens = trees.outline.tokens
         self._queries: dict[QueryText, Facts] = {}
         self._blocks: dict[Block, BlockFacts] = {}
+        self._correlated: dict[QueryText, bool] = {}
         self._owner: list[Block | None] = [None] * len(self._tokens)
         for block in trees.outline.blocks:  # each before those inside it
             self._owner[block.first : block.last] = [block] * (block.last - block.first)
@@ -225,7 +226,10 @@ class Lineage:
 
     def is_correlated(self, query: QueryText) -> bool:
         """Whether it uses columns of a SELECT around it."""
-        return next(self.outer_names(query.first, query.last, query.first, query.last), None) is not None
+        if query not in self._correlated:
+            found = next(self.outer_names(query.first, query.last, query.first, query.last), None)
+            self._correlated[query] = found is not None
+        return self._correlated[query]
 
     def outer_names(self, first: int, last: int, inner_first: int, inner_last: int) -> Iterator[int]:
         """Tokens in [first, last) that name an item of a FROM clause outside of [inner_first, inner_last)."""

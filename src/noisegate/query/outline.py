@@ -173,12 +173,6 @@ class Outline:
             at = self.close[at] + 1 if at in self.close else at + 1
         _end_clause(query.tail, clause, last)
 
-    # -- looking --------------------------------------------------------------------------------------------------
-    def innermost(self, at: int) -> Block | None:
-        """The innermost SELECT around token `at`."""
-        inside = [b for b in self.blocks if b.first <= at < b.last]
-        return max(inside, key=lambda b: b.first) if inside else None
-
 
 def _end_clause(clauses: dict[str, Range], clause: str, end: int) -> None:
     if clause:

@@ -278,9 +278,6 @@ class Trees:
             last += 1
         return first, last
 
-    def end_of(self, query: QueryText) -> int:
-        return self.outline.tokens[query.last].end
-
     def _token(self, at: int) -> Token:
         tokens = self.outline.tokens
         return tokens[at] if 0 <= at < len(tokens) else Token(Kind.BAD, "", 0, 0)
@@ -319,9 +316,8 @@ class QueryReader(FromReader):
         query = self._trees.query_at(self.peek().start)
         if query is None:
             raise self.unknown(self.peek())
-        end = self._trees.end_of(query)
-        while not self.done() and self.peek().start < end:
-            self.next()
+        first, _ = self._trees.tokens_of(self._tokens[0].start, 0)
+        self._at = min(query.last + 1 - first, len(self._tokens))
         return query
 
     def _nested(self, kind: str, start: int, arg: Expr | None = None, op: str = "=") -> Expr:
