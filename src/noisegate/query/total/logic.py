@@ -115,6 +115,8 @@ def unify(what: str, args: Sequence[Value]) -> tuple[list[Value], Value]:
     same = [a for a in args if not _is_null(a)]
     if any(a.type != known.type and not (a.type in TEXTS and known.type in TEXTS) for a in same):
         raise wrong_types(what, *args)
+    if known.type in ("array", "json"):
+        raise wrong_types(what, *args)
     result = Value(
         "",
         known.type,
