@@ -236,7 +236,7 @@ STEPS = {
         "LEAST(COALESCE(p.c0, 0), 4)", many(9, qty=-9),
     ),
     "above a cap or not": (
-        "SELECT count(*) FROM events", r"pg_catalog\.count\(\*\) FILTER \(WHERE p\.c0 > 2\)", "2 * pg_catalog.count(*) FILTER (WHERE p.c0 > 2)", many(9),
+        "SELECT count(*) FROM events", r"(pg_catalog\.count\(\*\) FILTER \(WHERE p\.c0 > 2\))", r"2 * \1", many(9),
     ),
     "squares": (
         "SELECT var_pop(qty) FROM events", r"GREATEST\(LEAST\(CASE WHEN p\.c1 > 9 THEN .*? END, 900\), 0\)", "p.c2",

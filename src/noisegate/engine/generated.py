@@ -71,8 +71,11 @@ def statements(plan: FragmentPlan) -> tuple[tuple[str, tuple[Parameter, ...]], .
     Raises Internal for anything that generated SQL never holds: comments, dollar quotes, continued escape strings,
     semicolons, parameters, unbalanced quotes, secrets and givens that the plan does not declare.
     """
+    further = tuple(_parameters(q.sql, plan) for q in plan.more)
+    if not plan.sql and further:  # all is asked by further queries
+        return further
     sql, numbers = _parameters(plan.sql, plan)
-    return (_candidates_only(sql, plan), numbers), *(_parameters(q.sql, plan) for q in plan.more)
+    return (_candidates_only(sql, plan), numbers), *further
 
 
 def _parameters(generated: str, plan: FragmentPlan) -> tuple[str, tuple[Parameter, ...]]:

@@ -118,11 +118,12 @@ class PostgresSnapshot:
         values = [[value(p) for p in one.parameters] for one in prepared]  # before anything runs
         limit = self._timeout_s + TIMEOUT_MARGIN_S
         async with self._turn:
-            rows, *further = [
+            found = [
                 await _after_charge(one.statement.fetch(*those, timeout=limit))
                 for one, those in zip(prepared, values, strict=True)
             ]
-        return to_confidential(plan, rows, further)
+        first = found.pop(0) if len(found) > len(plan.more) else ()
+        return to_confidential(plan, first, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ async def _prepare(
     kept: tuple[_Prepared, ...] | None = connection.prepared.get(plan.digest)
     if kept is None:
         found = []
-        for number, (sql, parameters) in enumerate(queries):
+        for number, (sql, parameters) in enumerate(queries, start=1 + len(plan.more) - len(queries)):
             statement = await _accepted(connection.driver.prepare(sql, timeout=CATALOG_TIMEOUT_S))
             check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()], number)
             found.append(_Prepared(statement, parameters))

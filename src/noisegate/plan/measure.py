@@ -134,7 +134,7 @@ class DeclaredGroups:
 class FragmentPlan:
     """One fragment, ready to be charged and run. `sql` is generated, never the analyst's text."""
 
-    sql: str  # holds {secret:N} placeholders; see `secrets`
+    sql: str  # empty where only further queries ask; holds {secret:N} placeholders; see `secrets`
     secrets: int  # how many 64-bit secrets the engine fills in, fresh for each run
     tables: tuple[tuple[str, str, str], ...]  # (schema, table, fingerprint) that the plan relies on
     keys: tuple[GroupKey, ...]

@@ -52,8 +52,7 @@ def fragment_sql(
     """The SQL, and for each total the names of its columns. Columns: k0.. as text, then m0.. Without totals there is
     nothing to ask: the groups are declared, and what is asked of them is asked by further queries."""
     if not totals:
-        nothing = ", ".join(f"NULL::pg_catalog.text AS k{i}" for i in range(len(keys)))
-        return f"SELECT {nothing} WHERE false", ()
+        return "", ()
     if sum(len(t.outer) for t in totals) > COLUMNS_MAX:
         raise TooComplex(
             "the private question has too many aggregates", hint="Ask for some of them in another statement."

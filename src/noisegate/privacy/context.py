@@ -44,6 +44,11 @@ class Context:
         return self.type_sql.split("(")[0].strip()
 
 
+def written(c: Context, arg: Expr) -> str:
+    """An argument's text."""
+    return c.text[arg.start - c.call.start : arg.end - c.call.start]
+
+
 def arguments(c: Context, count: int) -> tuple[Expr, ...]:
     if len(c.call.args) != count or c.call.star:
         raise Unsupported(f"{c.call.name} takes {count} argument{'s' * (count > 1)}", name=c.call.name)

@@ -42,7 +42,7 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
     lines += ["  " + line for line in _parts(plan, a)]
     for text, answer in zip(a.fragment.aggregate_texts, a.answers, strict=True):
         lines.append(f"  Expected error of {text}: {expected_error(answer, plan, a)}")
-    for n, sql in enumerate((plan.sql, *(q.sql for q in plan.more))):
+    for n, sql in enumerate(filter(None, (plan.sql, *(q.sql for q in plan.more)))):
         lines.append("  Engine SQL:" if n == 0 else f"  Engine SQL of query {n + 1}, in the same snapshot:")
         lines += wrap(sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     return lines

@@ -15,6 +15,7 @@ from noisegate.privacy.context import (
     policy_of,
     present,
     unit_total,
+    written,
 )
 from noisegate.privacy.grid import STEPS_MAX, Grid, choose_grid
 from noisegate.privacy.totals import Answer, Total
@@ -86,7 +87,7 @@ def mean_pair(c: Context, arg: Expr | None = None, passes: str | None = None) ->
     inside = f"LEAST(GREATEST({row}, 0), {steps})"
     total = Total(
         ("mean", row, passes or "", str(steps)),
-        f"{c.text} as sums above {grid.show(low)} and below {grid.show(high)} in steps of {grid.text}",
+        f"{written(c, arg)}: sums above {grid.show(low)} and below {grid.show(high)} in steps of {grid.text}",
         (f"pg_catalog.sum({row}){filtered(passes)}", f"pg_catalog.count(*){filtered(passes)}"),
         (above, f"(LEAST({{1}}, {cap}) * {steps} - {above})"),
         (only_if(passes, inside), only_if(passes, f"{steps} - {inside}")),

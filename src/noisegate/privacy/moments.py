@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from noisegate.errors import Unsupported
-from noisegate.privacy.context import Context, arguments, both, cut, filtered, numeric_argument, only_if, present, rows
+from noisegate.privacy.context import (
+    Context,
+    arguments,
+    both,
+    cut,
+    filtered,
+    numeric_argument,
+    only_if,
+    present,
+    rows,
+    written,
+)
 from noisegate.privacy.means import Pair, mean_pair
 from noisegate.privacy.totals import Answer, Total
 from noisegate.query.total import compile_expr
@@ -176,6 +187,7 @@ class _Axis:
     pair: Pair
     value: Value
     middle: int
+    text: str
 
     def count(self, at: int) -> str:
         return self.pair.count.format(f"{{{at}}}", f"{{{at + 1}}}")
@@ -205,7 +217,7 @@ def _axis(c: Context, arg: Expr, passes: str | None) -> _Axis:
     arg = _peel(c, arg)
     pair = mean_pair(c, arg, passes)
     assert pair is not None
-    return _Axis(pair, numeric_argument(c, arg), (pair.low + pair.high) // 2)
+    return _Axis(pair, numeric_argument(c, arg), (pair.low + pair.high) // 2, written(c, arg))
 
 
 def _products(c: Context, a: _Axis, b: _Axis, passes: str | None) -> _Moment:
@@ -228,7 +240,8 @@ def _products(c: Context, a: _Axis, b: _Axis, passes: str | None) -> _Moment:
     summed = f"CASE WHEN {{1}} > {cap} THEN {scaled} ELSE COALESCE({{0}}, 0) END"
     total = Total(
         ("products", row, passes or "", str(most)),
-        f"sum of {'squares' if a is b else 'products'} about the middle, in steps of "
+        f"{a.text if a is b else f'{a.text} times {b.text}'}: sum of {'squares' if a is b else 'products'} about the "
+        f"middle, in steps of "
         f"{float(a.pair.grid.step * b.pair.grid.step * step):.6g}",
         (f"pg_catalog.sum({row}){filtered(passes)}", f"pg_catalog.count(*){filtered(passes)}"),
         (f"GREATEST(LEAST({summed}, {most}), {least})",),

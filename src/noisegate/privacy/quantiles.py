@@ -15,7 +15,7 @@ from fractions import Fraction
 from noisegate.errors import Unsupported
 from noisegate.mechanisms.shape import TreeShape, shape_for
 from noisegate.plan.measure import Axis, Chosen, Quantiles
-from noisegate.privacy.context import Context, both, missing_bounds, only_if, policy_grid, present
+from noisegate.privacy.context import Context, both, missing_bounds, only_if, policy_grid, present, written
 from noisegate.privacy.grid import choose_grid
 from noisegate.privacy.keys import resolve_key
 from noisegate.privacy.totals import Answer, Leaves
@@ -98,7 +98,9 @@ def mode(c: Context) -> Answer:
     found = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.text[], ({known.sql})::pg_catalog.text) - 1"
     leaf = only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
     cap = 1 if c.limits.one_row else c.limits.rows
-    leaves = Leaves(("each", leaf), f"rows with each value of {_shown(c, key.expr)}", leaf, len(values), 0, "each", cap)
+    leaves = Leaves(
+        ("each", leaf), f"rows with each value of {written(c, key.expr)}", leaf, len(values), 0, "each", cap
+    )
     return Answer((), "{0}", ("choice", Fraction(1)), "", None, leaves, None, Chosen(0, values))
 
 
@@ -134,11 +136,6 @@ def _exact_beneath(c: Context, arg: Expr) -> Expr:
     return arg
 
 
-def _shown(c: Context, arg: Expr) -> str:
-    """An argument as it was written."""
-    return c.text[arg.start - c.call.start : arg.end - c.call.start]
-
-
 def _place(c: Context, arg: Expr, descending: bool) -> _Place:
     value = compile_expr(arg, c.scope)
     if value.type not in NUMBERS | {"date", "timestamp", "timestamptz"}:
@@ -159,7 +156,7 @@ def _place(c: Context, arg: Expr, descending: bool) -> _Place:
     divided = place if shape.width == 1 else f"pg_catalog.div(({place})::pg_catalog.numeric, {shape.width})"
     inside = f"LEAST(GREATEST(({divided})::pg_catalog.int8, 0), {shape.leaves - 1})"
     passes = present(c, value)
-    return _Place(axis, shape, only_if(passes, inside, "NULL"), _shown(c, arg))
+    return _Place(axis, shape, only_if(passes, inside, "NULL"), written(c, arg))
 
 
 def _numbers(c: Context, arg: Expr, value: Value) -> tuple[Axis, int, str]:
