@@ -103,7 +103,9 @@ class DatabaseLocale:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that planning may know: policy, catalog, public domains. `version` changes when any of them does."""
+    """Everything that planning may know: policy, catalog, declared domains; `version` changes when any of them does.
+    And public rows: how many, and the few values of their columns; a room that has older ones is refreshed, not built.
+    """
 
     policy: Policy
     tables: Mapping[TableName, CatalogTable]

@@ -94,14 +94,14 @@ def _read(policy: Policy, connection: psycopg.Connection[Any]) -> Snapshot:
     public = [name for name, key in names.items() if policy.tables[key].public]
     sizes = {name: _size(connection, name) for name in public}
     values, nulls = read_public_values(connection, [tables[name] for name in public], sizes)
-    domains = values | read_domains(connection, policy, tables)
+    declared = read_domains(connection, policy, tables)
     locale = connection.execute(LOCALE_SQL).fetchone()
     assert locale is not None
     return Snapshot(
         policy=policy,
         tables=tables,
-        domains=domains,
-        version=_version(policy, tables, domains, types, locale, settings, views, sorted(nulls)),
+        domains=values | declared,
+        version=_version(policy, tables, declared, types, locale, settings, views),
         server_version=connection.info.server_version,
         types=types,
         locale=DatabaseLocale(*locale),
