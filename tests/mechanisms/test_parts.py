@@ -94,7 +94,7 @@ def test_without_noise_nothing_is_clipped(groups: list[list[int]]) -> None:
 
 def test_the_noise_is_that_of_the_cap_that_was_chosen() -> None:
     """All units have 2: the cap is 2 for certain, and noise of scale K*2/epsilon, not that of 4 or of 8."""
-    keys = tuple((str(i),) for i in range(20_000))
+    keys = tuple((str(i),) for i in range(24_000))
     plan = clipped(DeclaredGroups(keys), epsilon=ONE / 2, unit_groups=3)
     exact = Confidential(plan.digest, tuple((key, totals(*[2] * 200)) for key in keys))
     drawn = [row[0] for _, row in show(plan, exact).rows]
