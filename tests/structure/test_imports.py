@@ -26,8 +26,10 @@ ROOMS: dict[str, set[str]] = {
     "planning": {"errors", "plan", "privacy", "query"},
     "demo": {"errors"},
     "settings": {"errors", "plan", "policy", "query", "wire"},
+    "releasing": {"engine", "errors", "mechanisms", "plan", "query", "room", "wire"},
     "gateway": {
-        "engine", "errors", "ledger", "mechanisms", "plan", "planning", "privacy", "query", "room", "settings", "wire",
+        "engine", "errors", "ledger", "mechanisms", "plan", "planning", "privacy", "query", "releasing", "room",
+        "settings", "wire",
     },
     "cli": {
         "__init__", "demo", "engine", "errors", "gateway", "ledger", "mechanisms", "plan", "planning", "policy",
@@ -40,10 +42,12 @@ PARTS: dict[tuple[str, str], set[str]] = {
     ("room", "wire"): {"noisegate.wire.gate", "noisegate.wire.messages"},
     ("settings", "wire"): {"noisegate.wire.gate"},
     ("gateway", "wire"): {"noisegate.wire.gate"},
+    ("releasing", "wire"): {"noisegate.wire.gate"},
+    ("releasing", "mechanisms"): {"noisegate.mechanisms.computed", "noisegate.mechanisms.gate"},
     ("privacy", "mechanisms"): {  # light ones: neither numpy nor the sampler
         f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "scale", "shape", "threshold")
     },
-    ("gateway", "mechanisms"): {"noisegate.mechanisms.computed", "noisegate.mechanisms.gate"},
+    ("gateway", "mechanisms"): {"noisegate.mechanisms.gate"},
 }
 
 BORDERS: dict[str, set[str]] = {
