@@ -1,70 +1,70 @@
-=== [later] distinct values
+=== distinct values
 SELECT count(DISTINCT kind), count(DISTINCT feature) FROM events
-=== [later] distinct values by key
+=== distinct values by key
 SELECT plan, count(DISTINCT age) FROM users GROUP BY plan
-=== [later] distinct values with a filter
+=== distinct values with a filter
 SELECT count(DISTINCT country) FILTER (WHERE plan = 'free'), count(DISTINCT country) FROM users
-=== [later] distinct expressions
+=== distinct expressions
 SELECT count(DISTINCT date_trunc('month', signup_date)), count(DISTINCT age / 10) FROM users
-=== [later] sum and average of distinct values
+=== sum and average of distinct values
 SELECT sum(DISTINCT age), avg(DISTINCT age) FROM users
-=== [later] variance
+=== variance
 SELECT round(var_pop(age), 6), round(var_samp(age), 6), round(variance(age), 6) FROM users
-=== [later] standard deviation
+=== standard deviation
 SELECT round(stddev(age), 6), round(stddev_pop(age), 6), round(stddev_samp(age), 4) FROM users
-=== [later] standard deviation by key
+=== standard deviation by key
 SELECT device, round(stddev_pop(duration_s), 6), round(avg(duration_s), 6) FROM sessions GROUP BY device
-=== [later] covariance and correlation
+=== covariance and correlation
 SELECT round(covar_pop(whole, small)::numeric, 6), round(covar_samp(whole, small)::numeric, 6), round(corr(whole, small)::numeric, 6) FROM things
-=== [later] regression
+=== regression
 SELECT round(regr_slope(whole, small)::numeric, 6), round(regr_intercept(whole, small)::numeric, 6), regr_count(whole, small), round(regr_avgx(whole, small)::numeric, 6) FROM things
-=== [later] more of regression
+=== more of regression
 SELECT round(regr_r2(whole, small)::numeric, 6), round(regr_sxx(whole, small)::numeric, 4), round(regr_syy(whole, small)::numeric, 4), round(regr_sxy(whole, small)::numeric, 4), round(regr_avgy(whole, small)::numeric, 6) FROM things
-=== [later] the median
+=== the median
 SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY age) FROM users
-=== [later] the continuous median
+=== the continuous median
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY age) FROM users
-=== [later] quartiles
+=== quartiles
 SELECT percentile_disc(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY age) FROM users
-=== [later] medians by key
+=== medians by key
 SELECT plan, percentile_disc(0.5) WITHIN GROUP (ORDER BY age) FROM users GROUP BY plan
-=== [later] a median with a filter
+=== a median with a filter
 SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY age) FILTER (WHERE plan = 'free') FROM users
-=== [later] mode
+=== mode
 SELECT mode() WITHIN GROUP (ORDER BY plan) FROM users
-=== [later] least and greatest
+=== least and greatest
 SELECT min(age), max(age) FROM users
-=== [later] least and greatest by key
+=== least and greatest by key
 SELECT plan, min(age), max(age) FROM users GROUP BY plan
-=== [later] least and greatest of dates
+=== least and greatest of dates
 SELECT min(born), max(born) FROM things
-=== [later] flags together
+=== flags together
 SELECT bool_and(is_admin), bool_or(is_admin), every(age > 0) FROM users
-=== [later] flags by key
+=== flags by key
 SELECT plan, bool_or(is_admin), bool_and(age > 10) FROM users GROUP BY plan
-=== [later] width buckets
+=== width buckets
 SELECT width_bucket(age, 0, 100, 10) AS bucket, count(*) FROM users GROUP BY 1 HAVING count(*) > 1 ORDER BY 1
-=== [later] width buckets of a list
+=== width buckets of a list
 SELECT width_bucket(age, ARRAY[18, 30, 50, 70]) AS bucket, count(*) FROM users GROUP BY 1 HAVING count(*) > 1 ORDER BY 1
-=== [later] rollup
+=== rollup
 SELECT plan, is_admin, count(*) FROM users GROUP BY ROLLUP (plan, is_admin)
-=== [later] cube with grouping
+=== cube with grouping
 SELECT plan, is_admin, GROUPING(plan, is_admin), count(*) FROM users GROUP BY CUBE (plan, is_admin)
-=== [later] grouping sets
+=== grouping sets
 SELECT kind, feature, count(*) FROM events GROUP BY GROUPING SETS ((kind), (feature), ()) HAVING count(DISTINCT user_id) > 1
-=== [later] grouping sets with sums
+=== grouping sets with sums
 SELECT device, sum(duration_s), avg(duration_s), count(*) FROM sessions GROUP BY GROUPING SETS ((device), ())
-=== [later] rollup of an expression
+=== rollup of an expression
 SELECT extract(year FROM signup_date) AS year, plan, count(*) FROM users GROUP BY ROLLUP (1, 2) HAVING count(*) > 1 ORDER BY 1, 2
 === a clamp by hand
 SELECT sum(least(greatest(order_id, 0), 100)), avg(least(greatest(order_id, 0), 100)) FROM sales.orders
-=== [later] roots and powers
+=== roots and powers
 SELECT round(sum(round(sqrt(whole::numeric), 2)), 2), sum(power(whole, 2)) FROM things
-=== [later] parts of a text
+=== parts of a text
 SELECT split_part(note, ' ', 1) AS word, count(*) FROM things GROUP BY 1 HAVING count(DISTINCT user_id) > 1
-=== [later] a replaced text
+=== a replaced text
 SELECT replace(note, 'a', 'o'), count(*) FROM things GROUP BY 1 HAVING count(DISTINCT user_id) > 1
-=== [later] a regular expression
+=== a regular expression
 SELECT count(*) FILTER (WHERE note ~ '^[a-z]+'), count(*) FILTER (WHERE note SIMILAR TO 'al%') FROM things
-=== [later] a month's name
+=== a month's name
 SELECT to_char(signup_date, 'YYYY-MM') AS month, count(*) FROM users GROUP BY 1 HAVING count(*) > 1 ORDER BY 1
