@@ -27,7 +27,7 @@ answers: {joined_rows_max: 10000}"""
 
 
 def forget(gateway: Gateway) -> None:
-    for name in ("_shapes", "_analyses", "_priced"):
+    for name in ("_shapes", "_values", "_analyses", "_priced"):
         setattr(gateway, name, Cache(1024))
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from noisegate import gateway as module
+from noisegate import releasing
 from noisegate.gateway import Gateway
 
 now = time.perf_counter
@@ -32,8 +33,10 @@ class Stopwatch:
         for owner, methods in rooms.items():
             for method, step in methods.items():
                 setattr(owner, method, self._awaited(getattr(owner, method), step))
-        for function in ("price", "second_road", "explain", "release", "rewrite", "sketch", "judge"):
+        for function in ("price", "second_road", "explain", "sketch", "judge"):
             setattr(module, function, self._called(getattr(module, function), function))
+        for function in ("release", "computed", "rewrite"):
+            setattr(releasing, function, self._called(getattr(releasing, function), function))
         self._around_hidden(gateway)
         self._around_engine(gateway)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from noisegate.policy.model import Policy
 
@@ -118,6 +119,9 @@ class Snapshot:
     settings: tuple[tuple[str, str], ...] = ()  # what a session of the data server starts with: TimeZone, DateStyle ...
     views: Mapping[TableName, CatalogView] = field(default_factory=dict)  # each after those that it reads
     nulls: frozenset[ColumnName] = frozenset()  # columns of public tables, among `domains`, that have a NULL
+    memo: dict[object, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # of what follows from it
 
     def policy_name(self, table: TableName) -> str | None:
         """The key under which the policy names `table`, or None."""

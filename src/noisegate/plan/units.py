@@ -8,6 +8,7 @@ table's name and the key's columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from noisegate.errors import Internal, Unsupported
 from noisegate.plan.catalog import Snapshot, TableName
@@ -48,6 +49,13 @@ def unit_path_of(snapshot: Snapshot, name: TableName) -> UnitPath:
     Raises Internal for a table without a unit, Unsupported where a chain leads to columns that are no enforced key:
     a row could then belong to several units.
     """
+    found = snapshot.memo.get(("unit path", name))
+    if found is None:
+        found = snapshot.memo[("unit path", name)] = _unit_path_of(snapshot, name)
+    return cast(UnitPath, found)
+
+
+def _unit_path_of(snapshot: Snapshot, name: TableName) -> UnitPath:
     key = snapshot.policy_name(name)
     text = snapshot.policy.tables[key].unit if key is not None else None
     found = unit_path(text) if text is not None else None

@@ -38,11 +38,14 @@ class Resolver:
         self._nullable = nullable_aliases(relation)
         self._merged = merged_columns(relation)
         self._found: Ties | None = None  # of the block, once it is related
+        self._repeated: dict[str, bool] = {}
+        self._named: dict[tuple[str, ...], tuple[Source, str] | None] = {}
         self.narrowed: dict[ColumnId, Interval] = {}
         self.positive: set[Span] = set()  # subqueries where NULL and false are the same
         self.scope = Scope(self.column, world.constants, special=lambda e: world.rules.special(e, self))
         for item in items_of(relation):
             self.sources.append(self._source(item))
+            self._named.clear()
 
     def _source(self, item: From) -> Source:
         alias, world = self.world.alias(), self.world
@@ -164,7 +167,10 @@ class Resolver:
 
     def repeats(self, source: Source) -> bool:
         """Whether a join may repeat a row of `source`."""
-        return len(self.ties.single([source])) < len(self.sources) + len(self.ties.outer)
+        if source.sql_alias not in self._repeated:
+            single = self.ties.single([source])
+            self._repeated[source.sql_alias] = len(single) < len(self.sources) + len(self.ties.outer)
+        return self._repeated[source.sql_alias]
 
     def fact_of(self, source: Source, fact: Fact, rel: Relation) -> Fact:
         """What is known of a source's column in the joined rows."""
@@ -204,6 +210,11 @@ class Resolver:
 
     def find(self, name: Name) -> tuple[Source, str] | None:
         """The own or outer source of a column, and the column's name in it; None where it is no plain column."""
+        if name.parts not in self._named:
+            self._named[name.parts] = self._find(name)
+        return self._named[name.parts]
+
+    def _find(self, name: Name) -> tuple[Source, str] | None:
         if self._is_merged(name, "full"):
             return None
         column = name.parts[-1]
