@@ -23,25 +23,8 @@ WORDS = {Outcome.PUBLIC: "relayed", Outcome.ANSWERED: "answered", Outcome.PRIVAT
 TOLERANCE = 1e-6  # of sums on a grid coarser than their decimals
 # What keeps each from its outcome.
 NOT_YET: dict[int, str] = {
-    1: "a unit through a foreign key",
-    3: "joins of private tables",
-    4: "a subquery on private rows",
-    5: "joins of private tables",
-    6: "a unit through a foreign key",
-    7: "a subquery in FROM",
-    8: "a subquery in FROM",
-    9: "a subquery in FROM",
-    10: "joins of private tables",
-    12: "joins of private tables",
-    13: "a subquery in FROM",
-    14: "a unit through a foreign key",
-    15: "a unit through a foreign key",
-    17: "a subquery on private rows",
-    18: "a subquery on private rows",
-    19: "a unit through a foreign key",
-    20: "a subquery on private rows",
-    21: "a subquery on private rows",
-    22: "a subquery on private rows",
+    17: "as not supported, where the reason is privacy",
+    20: "as not supported, where the reason is privacy",
 }
 
 

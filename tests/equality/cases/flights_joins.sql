@@ -1,33 +1,33 @@
-=== [later] aircraft and their flights
+=== aircraft and their flights
 SELECT p.engines, count(*) FROM flights f JOIN planes p ON p.tailnum = f.tailnum GROUP BY p.engines HAVING count(DISTINCT f.tailnum) > 1
-=== [later] using
+=== using
 SELECT manufacturer, count(*), avg(distance) FROM flights JOIN planes USING (tailnum) GROUP BY manufacturer HAVING count(DISTINCT tailnum) > 1
-=== [later] with two public tables
+=== with two public tables
 SELECT a.name, p.type, count(*) FROM flights f JOIN planes p USING (tailnum) JOIN airlines a ON a.carrier = f.carrier JOIN airports o ON o.faa = f.origin
 GROUP BY a.name, p.type HAVING count(DISTINCT f.tailnum) > 1
-=== [later] aircraft that are not known
+=== aircraft that are not known
 SELECT f.carrier, count(*) FROM flights f LEFT JOIN planes p ON p.tailnum = f.tailnum WHERE p.tailnum IS NULL GROUP BY f.carrier
-=== [later] seats flown
+=== seats flown
 SELECT f.origin, sum(p.seats), sum(p.seats * f.hour) FROM flights f JOIN planes p ON f.tailnum = p.tailnum GROUP BY f.origin
 === [wrong] flights of each aircraft
 SELECT least(n, 100) / 5 AS class, count(*) FROM (SELECT tailnum, count(*) AS n FROM flights GROUP BY tailnum) x GROUP BY 1 HAVING count(*) > 1
-=== [later] carriers of each aircraft
+=== carriers of each aircraft
 SELECT carriers, count(*) FROM (SELECT tailnum, count(DISTINCT carrier) AS carriers FROM flights WHERE tailnum IS NOT NULL GROUP BY tailnum) x GROUP BY carriers HAVING count(*) > 1
-=== [later] the first flight of each aircraft
+=== the first flight of each aircraft
 SELECT origin, count(*) FROM (SELECT DISTINCT ON (tailnum) tailnum, origin FROM flights ORDER BY tailnum, time_hour, sched_dep_time, carrier, origin) x GROUP BY origin
-=== [later] aircraft never seen
+=== aircraft never seen
 SELECT p.engine, count(*) FROM planes p WHERE NOT EXISTS (SELECT FROM flights f WHERE f.tailnum = p.tailnum) GROUP BY p.engine HAVING count(*) > 1
-=== [later] median delay
+=== median delay
 SELECT origin, percentile_disc(0.5) WITHIN GROUP (ORDER BY day) FROM flights GROUP BY origin
-=== [later] late more than the mean
+=== late more than the mean
 SELECT carrier, count(*) FROM flights WHERE dep_delay > (SELECT avg(dep_delay) FROM flights) GROUP BY carrier
-=== [later] to western airports
+=== to western airports
 SELECT carrier, count(*) FROM flights WHERE dest IN (SELECT faa FROM airports WHERE lon < -100) GROUP BY carrier
-=== [later] every airline
+=== every airline
 SELECT a.carrier, count(f.tailnum) FROM airlines a LEFT JOIN flights f ON f.carrier = a.carrier GROUP BY a.carrier ORDER BY a.carrier
-=== [later] rollup of months
+=== rollup of months
 SELECT origin, month, count(*) FROM flights GROUP BY ROLLUP (origin, month)
-=== [later] deviation of delays
+=== deviation of delays
 SELECT origin, round(stddev_pop(arr_delay), 6) FROM flights GROUP BY origin
-=== [later] correlation of delays
+=== correlation of delays
 SELECT round(corr(dep_delay, arr_delay)::numeric, 6) FROM flights

@@ -1,47 +1,47 @@
-=== [later] a unit through a foreign key
+=== a unit through a foreign key
 SELECT count(*), sum(l_quantity) FROM lineitem
-=== [later] grouped by declared keys
+=== grouped by declared keys
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), avg(l_quantity), count(*) FROM lineitem GROUP BY 1, 2
-=== [later] the chain spelled out
+=== the chain spelled out
 SELECT o_orderpriority, count(*), sum(l_quantity) FROM orders JOIN lineitem ON l_orderkey = o_orderkey GROUP BY o_orderpriority
-=== [later] three tables of the chain
+=== three tables of the chain
 SELECT c_mktsegment, count(*), sum(l_extendedprice) FROM customer JOIN orders ON o_custkey = c_custkey JOIN lineitem ON l_orderkey = o_orderkey GROUP BY c_mktsegment
-=== [later] the chain by commas
+=== the chain by commas
 SELECT c_mktsegment, l_shipmode, count(*) FROM customer, orders, lineitem WHERE c_custkey = o_custkey AND o_orderkey = l_orderkey GROUP BY 1, 2
 === one table of the chain
 SELECT o_orderpriority, o_orderstatus, count(*) FROM orders GROUP BY 1, 2
 === the unit's own table
 SELECT c_mktsegment, count(*), sum(c_acctbal), avg(c_acctbal) FROM customer GROUP BY c_mktsegment
-=== [later] with public tables at both ends
+=== with public tables at both ends
 SELECT r_name, count(*), sum(l_quantity) FROM lineitem JOIN supplier ON s_suppkey = l_suppkey JOIN nation ON n_nationkey = s_nationkey
 JOIN region ON r_regionkey = n_regionkey GROUP BY r_name
-=== [later] a public table with a composite key
+=== a public table with a composite key
 SELECT count(*), sum(l_quantity) FROM lineitem JOIN partsupp ON ps_partkey = l_partkey AND ps_suppkey = l_suppkey WHERE ps_availqty < l_quantity * 10
 === customers and nations
 SELECT n_name, count(*) FROM customer JOIN nation ON n_nationkey = c_nationkey GROUP BY n_name
-=== [later] every nation
+=== every nation
 SELECT n_name, count(c_custkey) FROM nation LEFT JOIN customer ON c_nationkey = n_nationkey AND c_acctbal > 9500 GROUP BY n_name
-=== [later] customers without orders
+=== customers without orders
 SELECT c_mktsegment, count(*) FROM customer WHERE NOT EXISTS (SELECT FROM orders WHERE o_custkey = c_custkey) GROUP BY c_mktsegment
-=== [later] customers in, by their orders
+=== customers in, by their orders
 SELECT c_mktsegment, count(*) FROM customer WHERE c_custkey IN (SELECT o_custkey FROM orders WHERE o_orderstatus = 'P') GROUP BY 1
-=== [later] orders with a late line
+=== orders with a late line
 SELECT o_orderpriority, count(*) FROM orders WHERE EXISTS (SELECT FROM lineitem WHERE l_orderkey = o_orderkey AND l_receiptdate > l_commitdate + 60) GROUP BY 1
-=== [later] orders in, by their lines
+=== orders in, by their lines
 SELECT o_orderpriority, count(*) FROM orders WHERE o_orderkey IN (SELECT l_orderkey FROM lineitem WHERE l_shipmode = 'AIR') GROUP BY 1
-=== [later] lines of an order
+=== lines of an order
 SELECT lines, count(*) FROM (SELECT o_custkey, o_orderkey, count(*) AS lines FROM orders JOIN lineitem ON l_orderkey = o_orderkey GROUP BY o_custkey, o_orderkey) x GROUP BY lines
 === [wrong] orders of a customer
 SELECT n / 5 AS class, count(*) FROM (SELECT o_custkey, count(*) AS n FROM orders GROUP BY o_custkey) x GROUP BY 1 HAVING count(*) > 1
-=== [later] the first order of each
+=== the first order of each
 SELECT o_orderpriority, count(*) FROM (SELECT DISTINCT ON (o_custkey) o_custkey, o_orderpriority FROM orders ORDER BY o_custkey, o_orderdate, o_orderkey) x GROUP BY 1
-=== [later] the latest order of each
+=== the latest order of each
 SELECT o_orderstatus, count(*) FROM (SELECT o_orderstatus, row_number() OVER (PARTITION BY o_custkey ORDER BY o_orderdate DESC, o_orderkey) AS n FROM orders) x WHERE n = 1 GROUP BY 1
-=== [later] a self-join of orders
+=== a self-join of orders
 SELECT count(*) FROM orders a JOIN orders b ON a.o_custkey = b.o_custkey AND a.o_orderdate < b.o_orderdate AND b.o_orderdate < a.o_orderdate + 30
-=== [later] a self-join of lines
+=== a self-join of lines
 SELECT count(*) FROM lineitem a JOIN lineitem b ON a.l_orderkey = b.l_orderkey AND a.l_linenumber < b.l_linenumber AND a.l_shipmode = b.l_shipmode WHERE a.l_shipmode = 'RAIL'
-=== [later] a common table expression used twice
+=== a common table expression used twice
 WITH late AS (SELECT l_orderkey, l_shipmode FROM lineitem WHERE l_receiptdate > l_commitdate)
 SELECT l_shipmode, count(*), (SELECT count(*) FROM late) AS total FROM late GROUP BY l_shipmode
 === orders by year
