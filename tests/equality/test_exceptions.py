@@ -64,7 +64,7 @@ def test_percentiles_of_a_wide_column_are_right_to_a_leaf(product: Pair) -> None
     assert all(abs(a - b) <= Decimal("1.47") for a, b in zip(private, truth, strict=True))
 
 
-def test_the_mode_of_nothing_is_a_declared_value(product: Pair) -> None:
+def test_mode_of_nothing_is_a_declared_value(product: Pair) -> None:
     sql = "SELECT mode() WITHIN GROUP (ORDER BY plan) FROM users WHERE age > 199"
     assert rows(product.truth, sql) == [(None,)]
     assert rows(product.gate, sql) == [("enterprise",)]
