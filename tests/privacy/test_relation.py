@@ -124,27 +124,25 @@ def test_several_rows_per_unit_wherever_nothing_forbids_them(planner: Planner, r
 
 
 REFUSED = {
-    "cities c LEFT JOIN people p ON p.city = c.name": "keeps public rows",
-    "people p RIGHT JOIN cities c ON p.city = c.name": "keeps public rows",
-    "people p FULL JOIN cities c ON p.city = c.name": "keeps public rows",
-    "cities c LEFT JOIN (regions r JOIN people p ON p.boss = r.boss) ON p.city = c.name": "keeps public rows",
-    "(people p JOIN cities c ON p.city = c.name) RIGHT JOIN regions r ON r.boss = p.boss": "keeps public rows",
-    "people p JOIN people q ON q.id = p.id": "several private tables",
-    "people p, visits v WHERE v.person = p.id": "several private tables",
+    "cities c LEFT JOIN people p ON p.city = c.name": "no person matches",
+    "people p RIGHT JOIN cities c ON p.city = c.name": "no person matches",
+    "people p FULL JOIN cities c ON p.city = c.name": "no person matches",
+    "cities c LEFT JOIN (regions r JOIN people p ON p.boss = r.boss) ON p.city = c.name": "no person matches",
+    "(people p JOIN cities c ON p.city = c.name) RIGHT JOIN regions r ON r.boss = p.boss": "no person matches",
+    "people p JOIN people q ON q.city = p.city": "not tied to the same person",
+    "people p, visits v WHERE v.person = p.id OR v.place = p.city": "not tied to the same person",
     "people p JOIN unlisted u ON u.id = p.id": "not supported",
-    "people p JOIN (SELECT name FROM cities) c ON c.name = p.city": "subquery",
-    "people p JOIN generate_series(1, 3) g ON true": "not supported",
     "people p, LATERAL (SELECT p.city) l": "not supported",
     "people TABLESAMPLE bernoulli (50)": "TABLESAMPLE",
     "people p WHERE p.ctid = '(0,1)'": "not",
     "people p WHERE p.tableoid > 0": "not",
     "people p WHERE p.xmin::text = '1'": "not",
-    "people p WHERE EXISTS (SELECT FROM cities c WHERE c.name = p.city)": "not supported",
-    "people p WHERE p.city IN (SELECT name FROM cities)": "not supported",
-    "people p WHERE p.id NOT IN (SELECT person FROM visits)": "not supported",
+    "people p WHERE p.id NOT IN (SELECT person FROM visits)": "may be NULL",
+    "people p WHERE p.city IN (SELECT place FROM visits)": "about the same person",
+    "people p WHERE EXISTS (SELECT FROM visits v WHERE v.person = p.id OR true)": "about the same person",
     "people p WHERE (p.id, p.city) < (1, 'a')": "not supported",
     "people p WHERE random() < 0.5": "not supported",
-    "people p WHERE p.city ~ '(a+)+b'": "not supported",
+    "people p WHERE p.city ~ p.region": "constant|not supported",
     "people p WHERE p IS NOT NULL": "not supported",
     "floats": "unit column",
     "numerics": "unit column",
@@ -160,23 +158,17 @@ def test_relations_without_a_unit_are_refused(planner: Planner, relation: str) -
 STATEMENTS = {
     "SELECT city FROM people": "private",
     "SELECT * FROM people": "private",
-    "SELECT p FROM people p": "not recognise",
+    "SELECT p FROM people p": "not recognise|private",
     "SELECT count(*), city FROM people GROUP BY id": "GROUP BY|private",
     "SELECT count(*) OVER () FROM people": "private",
     "SELECT array_agg(city) FROM people": "rows of people",
-    "SELECT max(id) FROM people": "not supported",
-    "SELECT count(DISTINCT city) FROM people": "unit",
-    "SELECT sum(DISTINCT n) FROM people": "DISTINCT",
+    "SELECT max(id) FROM people": "bounds",
     "SELECT count(*), (SELECT count(*) FROM visits v WHERE v.person = p.id) FROM people p GROUP BY p.id": "not|private",
     "SELECT count(*) FROM people FOR UPDATE": "lock|not allowed",
-    "SELECT city, count(*) FROM people GROUP BY ROLLUP (city)": "ROLLUP",
-    "SELECT count(city ORDER BY city) FROM people": "ORDER BY",
     "SELECT sum(id) FROM people": "bounds",
     "SELECT avg(n::float8 * boss) FROM people": "bounds",
     "SELECT string_agg(city, ',') FROM people": "rows of people",
     "SELECT DISTINCT ON (city) city FROM people": "DISTINCT ON|private",
-    "SELECT count(*) FROM (SELECT * FROM people) p": "private",
-    "SELECT count(*) FROM people WHERE id = (SELECT max(area) FROM cities)": "subquery",
     "SELECT count(*) FROM cities c WHERE EXISTS (SELECT FROM people p WHERE p.city = c.name)": "private|not",
     "SELECT name FROM cities c UNION ALL SELECT city FROM people": "private",
     "SELECT '(1,a,b,2,2000-01-01,1)'::people": "not recogni",
@@ -213,5 +205,6 @@ def test_conditions_of_the_far_side_do_not_filter_people(planner: Planner) -> No
 
 def test_a_declared_total_does_not_outlive_a_join_that_repeats_rows(planner: Planner) -> None:
     once = planner.plan("SELECT sum(n) FROM people p").only.measurements[0].what
-    often = planner.plan("SELECT sum(n) FROM people p CROSS JOIN cities c").only.measurements[0].what
-    assert "within [0, 10]" in once and "within [0, 500]" in often  # 50 rows of at most 10
+    often = planner.plan("SELECT sum(n) FROM people p CROSS JOIN cities c").only
+    assert "within [0, 10]" in once
+    assert not often.measurements and often.clips[0].caps[-1] == 500  # 50 rows of at most 10, clipped privately

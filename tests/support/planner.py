@@ -78,10 +78,12 @@ class Planner:
     ) -> Planned:
         """The statement's plan. Raises what the gate would raise."""
         text = sql if deparsed else self.deparse(sql)
-        fragments = read_job(ReadJob(text), self.snapshot).fragments
+        split = read_job(ReadJob(text), self.snapshot)
+        fragments = split.fragments
         outputs = tuple(self.describe(f.describe_sql) for f in fragments)
         constants = self.constants(text, [e for f in fragments for e in expressions_of(f)])
-        analyses = analyse_job(AnalyseJob(fragments, outputs, constants, time_zone), self.snapshot)
+        givens = tuple(self.describe(g.describe_sql) for g in split.givens)
+        analyses = analyse_job(AnalyseJob(fragments, outputs, constants, time_zone, givens), self.snapshot)
         plan, tables = price(analyses, Decimal(epsilon), Decimal(delta))
         return Planned(plan, tables, analyses)
 

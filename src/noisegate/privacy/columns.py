@@ -33,6 +33,7 @@ class Fact:
     column: CatalogColumn | None = None
     policy: Column | None = None
     multiplied: bool = False  # joins may repeat its rows: a unit total declared for it does not hold
+    left_out: bool = False  # it is NOT NULL only because rows without a unit are left out
     missing: bool = False  # an outer join may put NULL in its place
 
 

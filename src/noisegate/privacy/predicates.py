@@ -76,7 +76,7 @@ def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
         raise Unsupported("IN needs a subquery with one column", name="in")
     item = source.column(name)
     _must_be_tied(source, resolver, arg, name)
-    certain = item.fact.not_null and _not_null(arg, resolver)
+    certain = item.fact.not_null and not item.fact.left_out and _not_null(arg, resolver)
     if not certain and (negated or (expr.start, expr.end) not in resolver.positive):
         raise Unsupported(
             "NOT IN over columns that may be NULL is not supported in a private question",

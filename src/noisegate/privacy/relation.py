@@ -178,9 +178,11 @@ class Resolver:
         nullable = source.alias in self._nullable
         multiplied = fact.multiplied or self.repeats(source)
         unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False
+        certain = fact.not_null and (there or not nullable)
         return replace(
             fact,
-            not_null=(fact.not_null and (there or not nullable)) or (unit and there),
+            not_null=certain or (unit and there),
+            left_out=fact.left_out or (unit and there and not certain),
             unit=unit,
             multiplied=multiplied,
             missing=fact.missing or (nullable and not there),
