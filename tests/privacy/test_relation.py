@@ -207,4 +207,4 @@ def test_a_declared_total_does_not_outlive_a_join_that_repeats_rows(planner: Pla
     once = planner.plan("SELECT sum(n) FROM people p").only.measurements[0].what
     often = planner.plan("SELECT sum(n) FROM people p CROSS JOIN cities c").only
     assert "within [0, 10]" in once
-    assert not often.measurements and often.clips[0].caps[-1] == 500  # 50 rows of at most 10, clipped privately
+    assert not often.measurements and "[0, 500]" in often.clips[0].what  # 50 rows of at most 10, clipped privately
