@@ -9,7 +9,7 @@ GROUP BY a.name, p.type HAVING count(DISTINCT f.tailnum) > 1
 SELECT f.carrier, count(*) FROM flights f LEFT JOIN planes p ON p.tailnum = f.tailnum WHERE p.tailnum IS NULL GROUP BY f.carrier
 === seats flown
 SELECT f.origin, sum(p.seats), sum(p.seats * f.hour) FROM flights f JOIN planes p ON f.tailnum = p.tailnum GROUP BY f.origin
-=== [wrong] flights of each aircraft
+=== flights of each aircraft
 SELECT least(n, 100) / 5 AS class, count(*) FROM (SELECT tailnum, count(*) AS n FROM flights GROUP BY tailnum) x GROUP BY 1 HAVING count(*) > 1
 === carriers of each aircraft
 SELECT carriers, count(*) FROM (SELECT tailnum, count(DISTINCT carrier) AS carriers FROM flights WHERE tailnum IS NOT NULL GROUP BY tailnum) x GROUP BY carriers HAVING count(*) > 1

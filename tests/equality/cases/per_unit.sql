@@ -1,16 +1,16 @@
-=== [wrong] a histogram of activity
+=== a histogram of activity
 SELECT n, count(*) FROM (SELECT user_id, count(*) AS n FROM sessions GROUP BY user_id) s GROUP BY n HAVING count(*) > 1 ORDER BY n
-=== [wrong] a histogram in classes
+=== a histogram in classes
 SELECT least(n, 100) / 10 AS class, count(*) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id) e GROUP BY 1 HAVING count(*) > 1
-=== [wrong] how many have more than ten
+=== how many have more than ten
 SELECT count(*) FROM (SELECT user_id FROM events GROUP BY user_id HAVING count(*) > 10) busy
-=== [wrong] the average of each person's sum
+=== the average of each person's sum
 SELECT avg(least(total, 10000)), count(*) FROM (SELECT user_id, sum(duration_s) AS total FROM sessions GROUP BY user_id) s
-=== [wrong] the average of each person's count
+=== the average of each person's count
 SELECT avg(least(n, 500)) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id) e
 === the sum of each person's most
 SELECT sum(most), avg(most) FROM (SELECT user_id, max(duration_s) AS most FROM sessions GROUP BY user_id) s
-=== [wrong] each person's average
+=== each person's average
 SELECT round(avg(mean), 2) FROM (SELECT user_id, round(avg(duration_s), 2) AS mean FROM sessions GROUP BY user_id) s
 === sums of a person, by the person's plan
 SELECT u.plan, count(*), avg(least(s.total, 20000)) FROM users u JOIN (SELECT user_id, sum(duration_s) AS total FROM sessions GROUP BY user_id) s ON s.user_id = u.id GROUP BY u.plan
@@ -49,10 +49,10 @@ SELECT avg(least(gap, 60)), count(gap) FROM (SELECT started_at::date - lag(start
 SELECT count(*) FROM (SELECT sum(duration_s) OVER (PARTITION BY user_id ORDER BY started_at, id) AS so_far FROM sessions) s WHERE so_far < 5000
 === a share of one's own total
 SELECT count(*) FROM (SELECT duration_s, sum(duration_s) OVER (PARTITION BY user_id) AS total FROM sessions) s WHERE duration_s * 2 > total
-=== [wrong] aggregation twice within a person
+=== aggregation twice within a person
 SELECT days, count(*) FROM (SELECT user_id, count(*) AS days FROM (SELECT user_id, started_at::date AS day FROM sessions GROUP BY user_id, started_at::date) d GROUP BY user_id) p
 GROUP BY days HAVING count(*) > 1
-=== [wrong] groups of a person
+=== groups of a person
 SELECT kind, count(*), sum(least(n, 100)) FROM (SELECT user_id, kind, count(*) AS n FROM events GROUP BY user_id, kind) k GROUP BY kind
 === distinct within a person
 SELECT kinds, count(*) FROM (SELECT user_id, count(DISTINCT kind) AS kinds FROM events GROUP BY user_id) k GROUP BY kinds HAVING count(*) > 1 ORDER BY kinds

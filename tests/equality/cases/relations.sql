@@ -8,7 +8,7 @@ SELECT e.kind, count(*), count(DISTINCT u.id) FROM events e JOIN users u ON u.id
 SELECT u.plan, count(*), count(o.order_id), sum(o.total) FROM users u LEFT JOIN sales.orders o ON o.user_id = u.id GROUP BY u.plan
 === right join of private tables
 SELECT u.plan, count(*), count(o.order_id) FROM sales.orders o RIGHT JOIN users u ON o.user_id = u.id GROUP BY u.plan
-=== [wrong] full join on the unit
+=== full join on the unit
 SELECT count(*), count(o.user_id), count(s.user_id)
 FROM (SELECT user_id FROM sales.orders GROUP BY user_id) o FULL JOIN (SELECT user_id FROM sessions GROUP BY user_id) s ON o.user_id = s.user_id
 === who has no partner
@@ -30,8 +30,8 @@ GROUP BY c.region, e.kind HAVING count(DISTINCT u.id) > 1
 SELECT c.code, count(u.id) FROM countries c LEFT JOIN users u ON u.country = c.code GROUP BY c.code HAVING count(u.id) > 0
 === every public key
 SELECT r.code, count(o.order_id) AS orders FROM sales.regions r LEFT JOIN sales.orders o ON o.country = r.code GROUP BY r.code ORDER BY r.code
-=== [later] every public key, with a sum
-SELECT r.code, count(o.order_id), coalesce(sum(o.total), 0) FROM sales.regions r LEFT JOIN sales.orders o ON o.country = r.code GROUP BY r.code
+=== every public key, with a sum
+SELECT r.code, count(o.order_id), coalesce(sum(o.total), 0.00) FROM sales.regions r LEFT JOIN sales.orders o ON o.country = r.code GROUP BY r.code
 === a self-join on the unit
 SELECT count(*) FROM sales.orders a JOIN sales.orders b ON a.user_id = b.user_id AND a.order_id < b.order_id
 === a self-join with sums
@@ -59,7 +59,7 @@ SELECT count(*) FROM o a JOIN o b ON a.user_id = b.user_id AND a.order_id < b.or
 === one common table expression over another
 WITH a AS (SELECT id, plan, age FROM users), b AS (SELECT a.plan, e.kind FROM a JOIN events e ON e.user_id = a.id WHERE a.age > 30)
 SELECT plan, kind, count(*) FROM b GROUP BY plan, kind
-=== [wrong] distinct rows of a unit
+=== distinct rows of a unit
 SELECT kind, count(*) FROM (SELECT DISTINCT user_id, kind FROM events) d GROUP BY kind
 === union all
 SELECT what, count(*), count(DISTINCT user_id) FROM (SELECT user_id, 'event' AS what FROM events UNION ALL SELECT user_id, 'session' FROM sessions) x GROUP BY what HAVING count(DISTINCT user_id) > 1

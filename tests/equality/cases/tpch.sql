@@ -31,7 +31,7 @@ SELECT o_orderpriority, count(*) FROM orders WHERE EXISTS (SELECT FROM lineitem 
 SELECT o_orderpriority, count(*) FROM orders WHERE o_orderkey IN (SELECT l_orderkey FROM lineitem WHERE l_shipmode = 'AIR') GROUP BY 1
 === lines of an order
 SELECT lines, count(*) FROM (SELECT o_custkey, o_orderkey, count(*) AS lines FROM orders JOIN lineitem ON l_orderkey = o_orderkey GROUP BY o_custkey, o_orderkey) x GROUP BY lines
-=== [wrong] orders of a customer
+=== orders of a customer
 SELECT n / 5 AS class, count(*) FROM (SELECT o_custkey, count(*) AS n FROM orders GROUP BY o_custkey) x GROUP BY 1 HAVING count(*) > 1
 === the first order of each
 SELECT o_orderpriority, count(*) FROM (SELECT DISTINCT ON (o_custkey) o_custkey, o_orderpriority FROM orders ORDER BY o_custkey, o_orderdate, o_orderkey) x GROUP BY 1
@@ -46,24 +46,24 @@ WITH late AS (SELECT l_orderkey, l_shipmode FROM lineitem WHERE l_receiptdate > 
 SELECT l_shipmode, count(*), (SELECT count(*) FROM late) AS total FROM late GROUP BY l_shipmode
 === orders by year
 SELECT extract(year FROM o_orderdate) AS year, o_orderstatus, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2
-=== [later] ratio of two sums
+=== ratio of two sums
 SELECT l_shipmode, sum(CASE WHEN l_returnflag = 'R' THEN 1 ELSE 0 END) * 1.0 / count(*) AS share FROM lineitem GROUP BY l_shipmode
-=== [later] median quantity
+=== [wrong] median quantity
 SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY l_quantity) FROM lineitem WHERE l_linenumber = 1
-=== [later] grouping sets
+=== grouping sets
 SELECT l_returnflag, l_linestatus, count(*) FROM lineitem GROUP BY ROLLUP (l_returnflag, l_linestatus)
-=== [later] distinct parts
+=== distinct parts
 SELECT count(DISTINCT l_linenumber), count(DISTINCT l_shipmode) FROM lineitem
-=== [later] above the average balance
+=== above the average balance
 SELECT c_mktsegment, count(*) FROM customer WHERE c_acctbal > (SELECT avg(c_acctbal) FROM customer WHERE c_acctbal > 0) GROUP BY c_mktsegment
-=== [later] parts by public names
+=== parts by public names
 SELECT p_mfgr, count(*), sum(l_quantity) FROM lineitem JOIN part ON p_partkey = l_partkey GROUP BY p_mfgr
-=== [later] lines of good suppliers
+=== lines of good suppliers
 SELECT l_shipmode, count(*) FROM lineitem WHERE l_suppkey IN (SELECT s_suppkey FROM supplier WHERE s_acctbal > 5000) GROUP BY l_shipmode
-=== [later] suppliers used again
+=== suppliers used again
 WITH used AS (SELECT l_suppkey, sum(l_quantity) AS quantity FROM lineitem GROUP BY l_suppkey)
 SELECT s_name, quantity FROM supplier JOIN used ON l_suppkey = s_suppkey WHERE quantity = (SELECT max(quantity) FROM used)
-=== [later] count of customers through the chain
+=== count of customers through the chain
 SELECT l_shipmode, count(DISTINCT o_custkey) FROM lineitem JOIN orders ON o_orderkey = l_orderkey GROUP BY l_shipmode
-=== [later] a parameter | $1 text = BUILDING | $2 date = 1995-03-15
+=== a parameter | $1 text = BUILDING | $2 date = 1995-03-15
 SELECT count(*), sum(l_quantity) FROM customer, orders, lineitem WHERE c_mktsegment = $1 AND c_custkey = o_custkey AND l_orderkey = o_orderkey AND o_orderdate < $2 AND l_shipdate > $2
