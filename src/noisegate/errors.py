@@ -6,14 +6,17 @@ the analyst's text, the policy, the catalog and the account.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Self
 
 
 class NoisegateError(Exception):
     """Base of all errors that a client, an operator or an analyst may see.
 
     `name` is the identifier (or keyword) of the analyst's text that the error is about, or several, the best first; the
-    gate turns it into `position`, a 1-based offset in characters of that text.
+    gate turns it into `position`, a 1-based offset in characters of that text. `span`: the characters of PostgreSQL's
+    deparse of that text, `reading`, that the error is about.
     """
 
     sqlstate: ClassVar[str] = "XX000"
@@ -33,6 +36,24 @@ class NoisegateError(Exception):
         self.hint = hint
         self.position = position
         self.name = name
+        self.span: tuple[int, int] | None = None
+        self.reading = ""
+
+    def about(self, start: int, end: int) -> Self:
+        """Say what it is about, unless a closer place is known."""
+        if self.span is None:
+            self.span = (start, end)
+        return self
+
+
+@contextmanager
+def about(start: int, end: int) -> Iterator[None]:
+    """What is refused inside is about these characters of PostgreSQL's deparse."""
+    try:
+        yield
+    except NoisegateError as error:
+        error.about(start, end)
+        raise
 
 
 class Refused(NoisegateError):

@@ -41,6 +41,7 @@ from noisegate.privacy.planner import Analysis
 from noisegate.privacy.pricing import price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
 from noisegate.query.fragment import expressions_of
+from noisegate.query.places import place, read_as
 from noisegate.query.split import Split
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
 from noisegate.query.tree import Expr, Literal
@@ -182,7 +183,7 @@ class Gateway:
             return await self._answer(question, judgement, one, hidden, early)
         except NoisegateError as error:
             if error.position is None and isinstance(error, ABOUT_THE_TEXT):
-                error.position = locate(one.tokens, error.name)
+                error.position = place(one.tokens, error)
             raise
         finally:
             early.drop()
@@ -228,7 +229,8 @@ class Gateway:
         if frozen is not None:
             raise frozen
         reading = await self._without_views(reading)
-        split = await self._pool.read(reading.sql)
+        with read_as(reading.sql):
+            split = await self._pool.read(reading.sql)
         described = [(f.describe_sql, len(f.keys) + len(f.aggregates)) for f in split.fragments]
         outputs = tuple(await asyncio.gather(*(self._types(*one, question) for one in described)))
         closed = [(g.describe_sql, g.columns) for g in split.givens]
@@ -264,7 +266,8 @@ class Gateway:
             constants = decode_row(shape.parts, row)
             zone = settings.reading.time_zone
             job = AnalyseJob(shape.split.fragments, shape.outputs, constants, zone, shape.givens)
-            analyses = self._analyses.put(key, await self._pool.analyse(job))
+            with read_as(shape.reading.sql):
+                analyses = self._analyses.put(key, await self._pool.analyse(job))
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
         await self._try_remainder(question, shape.split, plan, tables)
         return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))

@@ -2,9 +2,9 @@
 
     === why
     > a statement that prepares the session, if any
-    SELECT ...
+    SELECT * FROM users
     ---
-    42501 at 15: rows of table users are private
+    42501 at 8 (*): rows of table users are private
     DETAIL: ...
     HINT: ...
 
@@ -67,7 +67,7 @@ def refusal(connection: psycopg.Connection, case: Case) -> str:
         return (result.error_field(which) or b"").decode()
 
     place = field(pq.DiagnosticField.STATEMENT_POSITION)
-    head = field(pq.DiagnosticField.SQLSTATE) + (f" at {place}" if place else "")
+    head = field(pq.DiagnosticField.SQLSTATE) + (f" at {word_at(case.sql, int(place))}" if place else "")
     lines = [f"{head}: {field(pq.DiagnosticField.MESSAGE_PRIMARY)}"]
     for label, which in (
         ("DETAIL", pq.DiagnosticField.MESSAGE_DETAIL),
@@ -76,6 +76,12 @@ def refusal(connection: psycopg.Connection, case: Case) -> str:
         if field(which):
             lines.append(f"{label}: {field(which)}")
     return "\n".join(lines)
+
+
+def word_at(sql: str, position: int) -> str:
+    """Where psql shows its caret: the position, and the word there."""
+    found = re.compile(r'\w+|"[^"]*"|\S').search(sql, position - 1)
+    return f"{position} ({found[0] if found else ''})"
 
 
 def plan(connection: psycopg.Connection, case: Case) -> str:

@@ -44,6 +44,7 @@ class Failure:
     detail: str
     hint: str
     name: str | tuple[str, ...] | None
+    span: tuple[int, int] | None = None
 
 
 Job = ReadJob | AnalyseJob
@@ -58,7 +59,7 @@ def run_job(job: Job, snapshot: Snapshot) -> Split | tuple[Analysis, ...] | Fail
             case AnalyseJob():
                 return analyse_job(job, snapshot)
     except NoisegateError as error:
-        return Failure(type(error).__name__, error.message, error.detail, error.hint, error.name)
+        return Failure(type(error).__name__, error.message, error.detail, error.hint, error.name, error.span)
     except (MemoryError, RecursionError):
         return _too_complex()
     except Exception:  # a fault of ours: refuse, say nothing of the text
@@ -97,7 +98,8 @@ def raise_failure(failure: Failure) -> NoisegateError:
     kind = getattr(errors, failure.kind, Internal)
     if not (isinstance(kind, type) and issubclass(kind, NoisegateError)) or kind is errors.EngineFailed:
         kind = Internal
-    return kind(failure.message, detail=failure.detail, hint=failure.hint, name=failure.name)
+    error = kind(failure.message, detail=failure.detail, hint=failure.hint, name=failure.name)
+    return error if failure.span is None else error.about(*failure.span)
 
 
 def overrun() -> NoisegateError:

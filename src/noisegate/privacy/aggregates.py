@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from noisegate.errors import Unsupported
+from noisegate.errors import Unsupported, about
 from noisegate.plan.catalog import Snapshot
 from noisegate.privacy import counts, distinct, means, moments, quantiles, sums
 from noisegate.privacy.context import Context
@@ -64,6 +64,10 @@ class Aggregator:
 
     def answer(self, call: Call, text: str, type_sql: str) -> Answer:
         """Raises Unsupported for forms that are not answered, MissingBounds where an interval is missing."""
+        with about(call.start, call.end):
+            return self._answer(call, text, type_sql)
+
+    def _answer(self, call: Call, text: str, type_sql: str) -> Answer:
         rule = _rule(call)
         scope = self._resolver.scope
         self._resolver.narrowed = dict(self._base)

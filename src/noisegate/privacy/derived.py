@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from noisegate.errors import Unsupported
+from noisegate.errors import Unsupported, about
 from noisegate.plan.units import Determinant
 from noisegate.privacy.bodies import Body, Output, source_of
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source
@@ -35,18 +35,23 @@ def derive(item: SubqueryRef, sql_alias: str, world: World, outer: Resolver | No
 
 # -- bodies -----------------------------------------------------------------------------------------------------------
 def body_of(query: Query, columns: Sequence[str], world: World, outer: Resolver | None) -> Body:
-    match query:
-        case Select():
-            body = _select(query, world, outer)
-        case SetOp():
-            left, right = body_of(query.left, (), world, outer), body_of(query.right, (), world, outer)
-            body = combine(query, left, right)
-        case _:
-            raise Unsupported("VALUES with columns of a private question are not supported", name="values")
+    with about(query.start, query.end):
+        body = _body(query, world, outer)
     if not columns:
         return body
     named = [*columns, *(o.name for o in body.outputs[len(columns) :])]
     return _renamed(body, named)
+
+
+def _body(query: Query, world: World, outer: Resolver | None) -> Body:
+    match query:
+        case Select():
+            return _select(query, world, outer)
+        case SetOp():
+            left, right = body_of(query.left, (), world, outer), body_of(query.right, (), world, outer)
+            return combine(query, left, right)
+        case _:
+            raise Unsupported("VALUES with columns of a private question are not supported", name="values")
 
 
 def _renamed(body: Body, names: Sequence[str]) -> Body:

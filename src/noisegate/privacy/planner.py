@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from noisegate.errors import about
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import Query
 from noisegate.plan.reading import OutputType
@@ -17,6 +18,7 @@ from noisegate.privacy.aggregates import Aggregator
 from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_of
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
+from noisegate.privacy.relation import Resolver
 from noisegate.privacy.rules import resolver_of
 from noisegate.privacy.strict import check_strict
 from noisegate.privacy.totals import UNITS, Answer, Leaves, Limits, Total, leaves_of, shared, totals_of
@@ -25,6 +27,7 @@ from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.narrow import narrowings
+from noisegate.query.tree import Expr
 
 SAMPLED_ROWS_MAX = 5  # of a unit in a percentile, where the policy does not say
 
@@ -68,11 +71,12 @@ def analyse(
     """`outputs` are the types of the keys, then of the aggregates; `givens` those of the closed subqueries' columns.
     Raises NoisegateError for what has no private meaning here."""
     resolver = resolver_of(fragment.relation, snapshot, constants, givens)
-    relation = resolver.resolve(fragment.where)
+    with about(fragment.relation.start, fragment.relation.end):
+        relation = resolver.resolve(fragment.where)
     limits = snapshot.policy.limits_of(relation.limits_key)
     assert limits.groups_per_unit_max and limits.rows_per_group_max and limits.group_size_min
     resolver.narrowed = narrowings(relation.conjuncts, resolver.scope)
-    keys = tuple(resolve_key(compile_expr(k, resolver.scope), relation, snapshot) for k in fragment.keys)
+    keys = tuple(_key(k, resolver, relation, snapshot) for k in fragment.keys)
     declared = declared_rows(keys) if keys else ((),)
     whole = check_strict(fragment, relation, resolver, keys)
     one_group = resolver.is_of_unit(fragment.keys, relation)
@@ -116,6 +120,11 @@ def analyse(
         _describe(relation, bounds, keys, declared, rows.rows, snapshot),
         tuple(sorted(resolver.world.used)),
     )
+
+
+def _key(expr: Expr, resolver: Resolver, relation: PrivateRelation, snapshot: Snapshot) -> Key:
+    with about(expr.start, expr.end):
+        return resolve_key(compile_expr(expr, resolver.scope), relation, snapshot)
 
 
 def limits_for(one_row: bool, limits: PolicyLimits) -> Limits:

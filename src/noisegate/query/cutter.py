@@ -116,7 +116,7 @@ class Cutter:
                 "a private question cannot use columns of the query around it",
                 name=self._tokens[at + 2].value if at + 2 < len(self._tokens) else None,
                 hint="Group the private question by the column instead, and join its answer.",
-            )
+            ).about(self._tokens[at].start, self._tokens[min(at + 2, len(self._tokens) - 1)].end)
 
     def _grouping(self) -> Grouping:
         (distinct, _), outputs = self._trees.outputs(self._block)
@@ -142,7 +142,7 @@ class Cutter:
                     f"column {name.parts[-1]} cannot be used in a private question",
                     name=name.parts[-1],
                     detail="System columns say how rows are stored, and whole rows are one person's.",
-                )
+                ).about(name.start, name.end)
 
     def _text(self, first: int, last: int) -> str:
         return self._sql[self._tokens[first].start : self._tokens[last - 1].end]
@@ -239,7 +239,7 @@ class Cutter:
         if spelled not in self._aggregates:
             name = self._tokens[first].value
             if name not in ANSWERED_AGGREGATES:
-                raise _refuse_aggregate(name)
+                raise _refuse_aggregate(name).about(self._tokens[first].start, self._tokens[end - 1].end)
             self.check_own(first, end)
             call = self._trees.expression(first, end, self._block)
             if not isinstance(call, Call):
@@ -262,7 +262,7 @@ class Cutter:
                 bare = token.value in names and starts and not following.is_punct("(") and self._child_at(i) is None
                 if (bare and token.value not in ("date", "time", "timestamp", "interval")) or qualified:
                     column = self._tokens[i + 2].value if qualified and i + 2 < len(self._tokens) else token.value
-                    raise self._ungrouped(column)
+                    raise self._ungrouped(column).about(token.start, self._tokens[i + 2 * qualified].end)
 
     def _ungrouped(self, column: str) -> NoisegateError:
         if not self._calls and "group" not in self._block.clauses:
@@ -331,23 +331,24 @@ def row_level(lineage: Lineage, block: Block) -> NoisegateError:
     table = _first_table(lineage, block, set()) or "people"
     if "for" in block.clauses:
         return Refused("a row lock on a private table is not allowed", name="for", hint="Leave it out.")
-    column = _first_column(lineage, block)
+    tokens, at = lineage.trees.outline.tokens, _first_column(lineage, block)
+    first, last = (block.first, block.last - 1) if at is None else (at, at)
     return Refused(
         f"rows of table {table} are private",
-        name="*" if column is None else ("*", column),
+        name=table if at is None else tokens[at].value,
         detail="Only aggregates over many people are answered.",
         hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
-    )
+    ).about(tokens[first].start, tokens[last].end)
 
 
-def _first_column(lineage: Lineage, block: Block) -> str | None:
-    """The first column that the block shows, or orders by."""
+def _first_column(lineage: Lineage, block: Block) -> int | None:
+    """The token of the first column that the block shows, or orders by."""
     tokens = lineage.trees.outline.tokens
     for i in (i for clause in KEPT for i in range(*block.clauses.get(clause, (0, 0)))):
         if lineage.named_block(i) is block and i + 2 < len(tokens):
-            return tokens[i + 2].value
+            return i + 2
         if lineage.column((i, i + 1), block) is not None and not tokens[i - 1].is_name("as"):
-            return tokens[i].value
+            return i
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noisegate.errors import NoisegateError, Refused, Unsupported
+from noisegate.errors import NoisegateError, Refused, Unsupported, about
 from noisegate.query.cutter import RESERVED_PREFIX, Cut, Cutter, row_level
 from noisegate.query.edits import Edit, Edits
 from noisegate.query.fragment import Answered, Fragment, GivenQuery, Part
@@ -89,6 +89,10 @@ class Splitter(Trees):
         if query in self._walked:
             return
         self._walked.add(query)
+        with about(*self._span(query.first, query.last)):
+            self._walk_parts(query)
+
+    def _walk_parts(self, query: QueryText) -> None:
         for item in query.items:
             if self._lineage.query(item.query).nature in (Nature.PUBLIC, Nature.ANSWER):
                 self._walk(item.query)
@@ -96,7 +100,8 @@ class Splitter(Trees):
                 self._hidden.append(item)
         for arm in query.arms:
             if isinstance(arm, Block):
-                self._walk_block(arm)
+                with about(*self._span(arm.first, arm.last)):
+                    self._walk_block(arm)
             else:
                 self._walk(arm)
 
@@ -170,10 +175,11 @@ class Splitter(Trees):
             return None
         if nature in (Nature.PUBLIC, Nature.ANSWER):
             return self._give(query)
+        span = self._span(query.first, query.last)
         if nature is not Nature.ROWS:
-            raise _mixed() if nature is Nature.MIXED else _untied()
+            raise (_mixed() if nature is Nature.MIXED else _untied()).about(*span)
         if kind in ("scalar", "array"):
-            raise _untied()
+            raise _untied().about(*span)
         return None
 
     def given_source(self, query: QueryText, columns: tuple[str, ...]) -> tuple[int, tuple[str, ...]] | None:
@@ -182,7 +188,7 @@ class Splitter(Trees):
             return None
         if facts.nature in (Nature.PUBLIC, Nature.ANSWER):
             return self._give(query), columns + facts.columns[len(columns) :]
-        raise _mixed() if facts.nature is Nature.MIXED else _untied()
+        raise (_mixed() if facts.nature is Nature.MIXED else _untied()).about(*self._span(query.first, query.last))
 
     def given_function(self, ref: FunctionRef, block: Block) -> int | None:
         first, last = self.tokens_of(ref.call.start, ref.call.end)
@@ -200,17 +206,19 @@ class Splitter(Trees):
         return self._given_of[query]
 
     def query(self, query: QueryText, depth: int = 0) -> Query:
-        if not self._lineage.is_correlated(query):
-            self._check_limit(query.tail)
-        return super().query(query, depth)
+        with about(*self._span(query.first, query.last)):
+            if not self._lineage.is_correlated(query):
+                self._check_limit(query.tail)
+            return super().query(query, depth)
 
     def block(self, block: Block, depth: int = 0) -> Select | Values:
         self._held.add(block)
         found = self._lineage.block(block)
-        if found.reads and not self._lineage.is_correlated(block.query):
-            self._check_limit(block.clauses)
-        self._check_aggregates(block)
-        return super().block(block, depth)
+        with about(*self._span(block.first, block.last)):
+            if found.reads and not self._lineage.is_correlated(block.query):
+                self._check_limit(block.clauses)
+            self._check_aggregates(block)
+            return super().block(block, depth)
 
     # -- checks ---------------------------------------------------------------------------------------------------
     def _check_limit(self, clauses: Mapping[str, Range]) -> None:
@@ -236,7 +244,7 @@ class Splitter(Trees):
             if outer and not own:
                 raise Unsupported(
                     "an aggregate over columns of the query around it is not supported", name=tokens[first].value
-                )
+                ).about(*self._span(first, end))
 
     def _check_held(self) -> None:
         """Every mention of a private table is in FROM, in a block that a fragment holds."""
@@ -249,7 +257,7 @@ class Splitter(Trees):
                     f"table {name} is used in a way that noisegate does not recognise",
                     name=name,
                     hint=f"Ask for aggregates, such as: SELECT count(*) FROM {name}",
-                )
+                ).about(tokens[i].start, tokens[i + 2].end)
             if block not in self._held:
                 raise row_level(self._lineage, block)
 

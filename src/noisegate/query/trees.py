@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from noisegate.errors import Refused, Unsupported
+from noisegate.errors import Refused, Unsupported, about
 from noisegate.query.from_reader import FromReader
 from noisegate.query.grouping import Grouping, read_grouping
 from noisegate.query.lexer import Kind, Token, tokenize
@@ -198,9 +198,10 @@ class Trees:
         return self.reader(*block.content("from"), block, depth).from_list()
 
     def expression(self, first: int, last: int, block: Block | None, depth: int = 0) -> Expr:
-        reader = self.reader(first, last, block, depth)
-        expr = reader.expression()
-        reader.finish()
+        with about(*self._span(first, last)):
+            reader = self.reader(first, last, block, depth)
+            expr = reader.expression()
+            reader.finish()
         return expr
 
     def _clause(self, clauses: Mapping[str, Range], name: str, block: Block | None, depth: int) -> Expr | None:

@@ -46,8 +46,12 @@ SQL_MAX = 100_000  # characters of one generated expression
 
 
 def compile_expr(expr: Expr, scope: Scope) -> Value:
-    """The total form of `expr`. Raises NoisegateError with the identifier it is about."""
-    value = _compile(expr, scope)
+    """The total form of `expr`. Raises NoisegateError with the identifier and the place that it is about."""
+    try:
+        value = _compile(expr, scope)
+    except NoisegateError as error:
+        error.about(expr.start, expr.end)
+        raise
     if len(value.sql) > SQL_MAX:
         raise TooComplex("an expression of the private question is too large")
     known = scope.narrowed.get(value.sql)
