@@ -21,6 +21,7 @@ CREATE TABLE lines (id int PRIMARY KEY, region text NOT NULL, order_no bigint NO
     FOREIGN KEY (region, order_no) REFERENCES orders (region, no));
 CREATE TABLE parts (line_id int NOT NULL REFERENCES lines, code char(3) NOT NULL REFERENCES orders (code),
     at date NOT NULL, line_day date, loose int, name text);
+CREATE TABLE notes (user_id bigint NOT NULL REFERENCES users, line_id int REFERENCES lines);
 """
 POLICY = """\
 database: shop
@@ -109,6 +110,13 @@ def test_a_path_that_fits_is_not_mentioned(dsn: str) -> None:
             "nothing says which columns of 'orders' '(loose, name)' refers to; add a foreign key",
         ),
         ("    unprotected_units: [code]\n", "", "warning", 9, "'parts.code' names units, too"),
+        (
+            "{unit: user_id, columns: {seller: }}",
+            "{unit: user_id, columns: {seller: }}\n  notes: {unit: user_id, columns: {}}",
+            "note",
+            7,
+            "'notes.line_id' leads to units, too, through 'lines'; where they are not those of 'user_id'",
+        ),
         ("[code]", "[code, cod]", "error", 10, "did you mean 'code'?"),
         ("    unit: line_id", "    unit: loose", "warning", 9, "'parts.line_id' names units, too"),
         ("    unit: line_id", "    unit: loose", "warning", 9, "'parts.loose' may be NULL"),

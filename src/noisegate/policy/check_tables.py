@@ -6,7 +6,7 @@ from typing import Final
 
 from noisegate.policy.facts import DatabaseFacts, ForeignKeyFacts
 from noisegate.policy.model import Policy
-from noisegate.policy.names import column_list, spell_columns, split_table, table_key, unit_path
+from noisegate.policy.names import UnitPath, column_list, spell_columns, split_table, table_key, unit_path
 from noisegate.policy.source import KeyPath, did_you_mean
 from noisegate.policy.walk import (
     INTEGERS,
@@ -206,12 +206,24 @@ def other_paths_to_units(policy: Policy, facts: DatabaseFacts) -> Says:
                     f"of its rows: write 'unit: {columns}{rest}' instead of 'public: true'",
                 )
             elif (set(foreign.columns), foreign.target) != own and set(foreign.columns) not in listed:
-                yield Said(
-                    "warning",
-                    ("tables", key, "unit"),
-                    f"'{key}.{columns}' names units, too, and they are not protected in these rows; "
-                    f"write 'unprotected_units: [{_listed(columns)}]' if that is meant",
-                )
+                yield _other_path(policy, key, path, columns, through)
+
+
+def _other_path(policy: Policy, key: str, path: UnitPath | None, columns: str, through: str) -> Said:
+    """Only a note where a row names its unit itself and refers to people's rows: mostly, these are the same unit's."""
+    where, listed = ("tables", key, "unit"), f"write 'unprotected_units: [{_listed(columns)}]'"
+    if path is not None and not path.steps and through != policy.unit.table:
+        return Said(
+            "note",
+            where,
+            f"'{key}.{columns}' leads to units, too, through '{through}'; where they are not those of '{path.column}', "
+            f"they are not protected in these rows: {listed}",
+        )
+    return Said(
+        "warning",
+        where,
+        f"'{key}.{columns}' names units, too, and they are not protected in these rows; {listed} if that is meant",
+    )
 
 
 def _leads_to_units(policy: Policy, foreign: ForeignKeyFacts) -> str | None:
