@@ -235,7 +235,8 @@ class Gateway:
         outputs = tuple(await asyncio.gather(*(self._types(*one, question) for one in described)))
         closed = [(g.describe_sql, g.columns) for g in split.givens]
         givens = tuple(await asyncio.gather(*(self._types(*one, question) for one in closed)))
-        parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
+        with read_as(reading.sql):
+            parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
         return self._shapes.put(key, Shape(reading, split, outputs, givens, parts))
 
     async def _without_views(self, reading: Reading) -> Reading:
@@ -263,10 +264,10 @@ class Gateway:
             return priced
         analyses = self._analyses.get(key)
         if analyses is None:
-            constants = decode_row(shape.parts, row)
             zone = settings.reading.time_zone
-            job = AnalyseJob(shape.split.fragments, shape.outputs, constants, zone, shape.givens)
             with read_as(shape.reading.sql):
+                constants = decode_row(shape.parts, row)
+                job = AnalyseJob(shape.split.fragments, shape.outputs, constants, zone, shape.givens)
                 analyses = self._analyses.put(key, await self._pool.analyse(job))
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
         await self._try_remainder(question, shape.split, plan, tables)

@@ -3,6 +3,7 @@ family of aggregates asks of its argument: bounds, unit total, grid, NULLs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -74,16 +75,29 @@ def missing_bounds(c: Context, arg: Expr) -> NoisegateError:
             f"{c.call.name} needs bounds on its argument",
             name=c.call.name,
             detail=detail,
-            hint=f"Cut it in the statement, such as {c.call.name}(least(greatest(..., 0), 100)).",
+            hint=f"Cut it in the statement, such as {c.call.name}(least(greatest({_shown(written(c, arg))}, 0), 100)).",
         )
     column = lacking[0]
+    low, high = _BOUNDS_LIKE.get(_type_of(c, names, column), ("0", "100"))
+    declared = f"{column}: {{bounds: [{low}, {high}]}}".replace("'", "")
     return MissingBounds(
         f"{c.call.name} needs bounds on column {', '.join(lacking)}",
         name=column,
         detail=detail,
-        hint=f"Bound it in the statement, such as WHERE {column} BETWEEN 0 AND 100, or let the data owner "
-        "declare bounds in the policy.",
-    )
+        hint=f"Bound it in the statement, such as WHERE {column} BETWEEN {low} AND {high}, or let the data owner "
+        f"declare bounds in the policy, such as {declared}.",
+    ).about(arg.start, arg.end)
+
+
+_BOUNDS_LIKE = dict.fromkeys(("date", "timestamp", "timestamptz"), ("'2020-01-01'", "'2030-01-01'"))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else "..."
+
+
+def _type_of(c: Context, names: Sequence[Name], column: str) -> str:
+    return next((compile_expr(n, c.scope).type for n in names if n.parts[-1] == column), "")
 
 
 def _bounded(c: Context, name: Name) -> bool:

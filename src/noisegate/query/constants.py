@@ -15,7 +15,7 @@ from functools import cache
 from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 
-from noisegate.errors import TooComplex, Unsupported
+from noisegate.errors import TooComplex, Unsupported, about
 from noisegate.query.tree import (
     FIELD,
     AnyOf,
@@ -47,6 +47,7 @@ CONSTANT_FUNCTIONS = frozenset(
     "jsonb_build_object jsonb_build_array to_jsonb bit_length char_length octet_length strpos position".split()
 )
 
+RECORD = 2249  # the type of a row value
 CONSTANTS_MAX = 800  # two columns each, and PostgreSQL's SELECT has 1664 at most
 _ZONE_ARGUMENT = {"timezone": 0, "date_trunc": 2}
 _TRIED = "TRIED"  # marks a call that is evaluated for its errors only
@@ -145,7 +146,7 @@ def _check_constant(node: Expr) -> None:
                 f"function {n.name} is not supported in a private question",
                 name=n.name,
                 hint="docs/sql.md lists the functions that are.",
-            )
+            ).about(n.start, n.end)
         if not isinstance(n, (Literal, Param, Array, AnyOf)) and isinstance(n, Name):
             raise Unsupported("a constant was expected")
 
@@ -175,10 +176,16 @@ def decode_row(parts: Iterable[Expr], row: tuple[bytes | None, ...]) -> Mapping[
     for i, part in enumerate(parts):
         word = (row[2 * i] or b"?").decode()
         category, kind, oid = word[:1], word[1:2], int(word[2:] or 0)
-        if kind not in ("b", "e", "p"):  # base types, enums, arrays of them; 'p' is unknown
-            raise Unsupported("a constant of this type is not supported in a private question")
         data = row[2 * i + 1]
-        found[(part.start, part.end)] = _decode_array(data) if category == "A" else decode(oid, data, kind == "e")
+        with about(part.start, part.end):
+            if oid == RECORD:
+                raise Unsupported(
+                    "row values are not supported on private rows",
+                    hint="Compare column by column: a < 1 OR (a = 1 AND b < 2).",
+                )
+            if kind not in ("b", "e", "p"):  # base types, enums, arrays of them; 'p' is unknown
+                raise Unsupported("a constant of this type is not supported in a private question")
+            found[(part.start, part.end)] = _decode_array(data) if category == "A" else decode(oid, data, kind == "e")
     return found
 
 

@@ -9,15 +9,15 @@ from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.query.edits import Edit
 from noisegate.query.fragment import sql_of, tables_of
 from noisegate.query.grouping import Grouping, without_brackets
+from noisegate.query.keptback import KEPT, aggregate_level, row_level
 from noisegate.query.lexer import Kind
 from noisegate.query.lineage import Lineage
 from noisegate.query.sections import Block, QueryText, Range, is_word, spell
 from noisegate.query.tree import Call, Expr, From, Name, walk
 from noisegate.query.trees import Trees
-from noisegate.query.words import ANSWERED_AGGREGATES, ROW_AGGREGATES
+from noisegate.query.words import ANSWERED_AGGREGATES
 
 RESERVED_PREFIX = "_ng"
-KEPT = ("select", "having", "window", "order", "limit", "offset", "fetch")  # clauses that the remainder keeps
 _ROWS_OF = ("from", "where", "group")  # clauses that become the noisy table
 
 
@@ -239,7 +239,7 @@ class Cutter:
         if spelled not in self._aggregates:
             name = self._tokens[first].value
             if name not in ANSWERED_AGGREGATES:
-                raise _refuse_aggregate(name).about(self._tokens[first].start, self._tokens[end - 1].end)
+                raise aggregate_level(self._lineage, self._block, first, end)
             self.check_own(first, end)
             call = self._trees.expression(first, end, self._block)
             if not isinstance(call, Call):
@@ -324,52 +324,3 @@ def _replacement(slot: Slot, alias: str) -> str:
         bit = f"(({alias}.g >> {i}) & 1)"
         value = bit if value == "0" else f"(({value} << 1) | {bit})"
     return value
-
-
-def row_level(lineage: Lineage, block: Block) -> NoisegateError:
-    """The refusal to show people's rows."""
-    table = _first_table(lineage, block, set()) or "people"
-    if "for" in block.clauses:
-        return Refused("a row lock on a private table is not allowed", name="for", hint="Leave it out.")
-    tokens, at = lineage.trees.outline.tokens, _first_column(lineage, block)
-    first, last = (block.first, block.last - 1) if at is None else (at, at)
-    return Refused(
-        f"rows of table {table} are private",
-        name=table if at is None else tokens[at].value,
-        detail="Only aggregates over many people are answered.",
-        hint=f"Ask for an aggregate, such as: SELECT count(*) FROM {table}",
-    ).about(tokens[first].start, tokens[last].end)
-
-
-def _first_column(lineage: Lineage, block: Block) -> int | None:
-    """The token of the first column that the block shows, or orders by."""
-    tokens = lineage.trees.outline.tokens
-    for i in (i for clause in KEPT for i in range(*block.clauses.get(clause, (0, 0)))):
-        if lineage.named_block(i) is block and i + 2 < len(tokens):
-            return i + 2
-        if lineage.column((i, i + 1), block) is not None and not tokens[i - 1].is_name("as"):
-            return i
-    return None
-
-
-def _first_table(lineage: Lineage, block: Block, seen: set[Block]) -> str | None:
-    """A private table whose rows the block reads."""
-    if block in seen:
-        return None
-    seen.add(block)
-    queries = list(block.children)
-    for source in block.sources:
-        if source.schema and lineage.tables.is_private(source.schema, source.table):
-            return source.table
-        item = block.query.find(source.table) if not source.schema and source.table else None
-        queries += [item.query] if item is not None else []
-    inner = (b for q in queries for b in q.blocks())
-    return next((t for t in (_first_table(lineage, b, seen) for b in inner) if t is not None), None)
-
-
-def _refuse_aggregate(name: str) -> NoisegateError:
-    if name in ROW_AGGREGATES:
-        return Refused(f"{name} would show rows of people", name=name, hint="Use count, sum or avg.")
-    return Unsupported(
-        f"aggregate {name} over a private table is not supported yet", name=name, hint="Use count, sum or avg."
-    )

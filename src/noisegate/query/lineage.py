@@ -145,10 +145,20 @@ class Lineage:
         if distinct and rows:
             rows = self._covers(block, people, on or [self.trees.before_name(o) for o in outputs])
             if not rows and (on or grouped):
-                refusal = _refused_distinct(bool(on))
+                refusal = _refused_distinct(bool(on), self._unit(block, people))
         units = frozenset(self._passed(block, people, outputs)) if rows else frozenset()
         nature = Nature.ROWS if rows else Nature.ANSWER
         return BlockFacts(Facts(nature, names, units), True, not rows, refusal, people)
+
+    def unit_of(self, block: Block) -> str:
+        """The column, or columns, by which a block's rows find their unit: for hints."""
+        return self._unit(block, self.block(block).people)
+
+    def _unit(self, block: Block, people: list[Source]) -> str:
+        for source, _, positions in self._determinants(block, people):
+            names = [self.source(source, block).columns[p] for p in positions]
+            return ", ".join(f"{source.alias}.{n}" if len(block.sources) > 1 else n for n in names)
+        return "the unit"
 
     def _outputs(self, block: Block) -> tuple[str, ...]:
         return tuple(self.trees.name_of(span) for span in self.trees.outputs(block)[1])
@@ -267,13 +277,13 @@ def _renamed(facts: Facts, columns: tuple[str, ...]) -> Facts:
     return Facts(facts.nature, columns + facts.columns[len(columns) :], facts.units)
 
 
-def _refused_distinct(on: bool) -> NoisegateError:
+def _refused_distinct(on: bool, unit: str) -> NoisegateError:
     if on:
         return Unsupported(
             "DISTINCT ON over a private table is not supported",
             name="distinct",
             detail="Each group would show one person's row.",
-            hint="Use GROUP BY, or name the column of the privacy unit in DISTINCT ON.",
+            hint=f"Use GROUP BY; or, inside a subquery, one row of each person: DISTINCT ON ({unit}).",
         )
     return Unsupported(
         "DISTINCT over answers about each person is not supported",

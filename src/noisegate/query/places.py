@@ -1,6 +1,6 @@
-"""Where in the analyst's text an error belongs: errors know characters of PostgreSQL's deparse, the client sees its own.
+"""Where in the analyst's text an error belongs: errors know characters of PostgreSQL's deparse of it.
 
-The two are aligned word by word. Only a position comes out of it: a wrong guess shows the caret at a wrong word, no more.
+The two are aligned word by word. Only a position comes out of it: a wrong guess shows the caret at a wrong word.
 """
 
 from __future__ import annotations

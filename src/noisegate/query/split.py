@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from noisegate.errors import NoisegateError, Refused, Unsupported, about
-from noisegate.query.cutter import RESERVED_PREFIX, Cut, Cutter, row_level
+from noisegate.query.cutter import RESERVED_PREFIX, Cut, Cutter
 from noisegate.query.edits import Edit, Edits
 from noisegate.query.fragment import Answered, Fragment, GivenQuery, Part
 from noisegate.query.givens import GivenText, given_query, with_list
+from noisegate.query.keptback import row_level
 from noisegate.query.lexer import Kind, Token, tokenize
 from noisegate.query.lineage import Lineage, Nature, Tables
 from noisegate.query.outline import Outline
@@ -216,19 +217,20 @@ class Splitter(Trees):
         found = self._lineage.block(block)
         with about(*self._span(block.first, block.last)):
             if found.reads and not self._lineage.is_correlated(block.query):
-                self._check_limit(block.clauses)
+                self._check_limit(block.clauses, self._lineage.unit_of(block))
             self._check_aggregates(block)
             return super().block(block, depth)
 
     # -- checks ---------------------------------------------------------------------------------------------------
-    def _check_limit(self, clauses: Mapping[str, Range]) -> None:
+    def _check_limit(self, clauses: Mapping[str, Range], unit: str = "the unit") -> None:
         found = next((c for c in clauses if c in _LIMITS), None)
         if found is not None:
             raise Unsupported(
                 f"{found.upper()} over people's rows is not supported",
                 name=found,
                 detail="Which rows it leaves in depends on other people's rows.",
-                hint="Leave it out, or limit the rows of each unit, by row_number() OVER (PARTITION BY the unit).",
+                hint="Leave it out, or take each person's first rows: number them in a subquery by "
+                f"row_number() OVER (PARTITION BY {unit} ORDER BY ...) AS n, and ask WHERE n <= 3.",
             )
 
     def _check_aggregates(self, block: Block) -> None:

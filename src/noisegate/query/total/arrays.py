@@ -57,7 +57,12 @@ def any_of(what: str, a: Value, b: Value, every: bool) -> Value:
     if b.type != "array" or not b.element:
         raise wrong_types("any", a, b)
     if what not in logic.COMPARISONS:
-        raise Unsupported(f"{what} ANY is not supported on private rows", name=what)
+        word = {"~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE"}.get(what, what)
+        raise Unsupported(
+            f"{word} {'ALL' if every else 'ANY'} over an array column is not supported on private rows",
+            name=("any", "all"),
+            hint="Compare with = ANY, or match a constant list of patterns.",
+        )
     left, _ = logic.comparable(what, a, Value("", b.element))
     return Value(f"({left} {what} {'ALL' if every else 'ANY'} ({b.sql}))", "bool", null=True)
 

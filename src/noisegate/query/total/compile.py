@@ -38,6 +38,7 @@ from noisegate.query.tree import (
     Literal,
     Name,
     Op,
+    Row,
     Subscript,
 )
 from noisegate.query.values import Value, of_const
@@ -93,7 +94,15 @@ def _compile(expr: Expr, scope: Scope) -> Value:
 
 
 def unsupported(expr: Expr) -> NoisegateError:
-    return Unsupported(f"{type(expr).__name__.lower()} expressions are not supported on private rows")
+    if isinstance(expr, Row):
+        return Unsupported(
+            "row values are not supported on private rows", hint="Compare or count column by column, or concat() them."
+        )
+    if isinstance(expr, Array):
+        return Unsupported(
+            "an array made of a person's values is not supported on private rows", hint="Compare the values one by one."
+        )
+    return Unsupported("this kind of expression is not supported on private rows")
 
 
 def _constant(expr: Expr, scope: Scope) -> Value:

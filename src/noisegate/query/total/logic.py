@@ -90,7 +90,7 @@ def any_of(what: str, a: Value, items: Sequence[Value], every: bool) -> Value:
         if what in _PATTERN_OPERATORS:
             like = OPERATORS[(what, 2)].rule
             return connect("and" if every else "or", [like(a, b) for b in items]) if items else _empty(every)
-        raise Unsupported(f"{what} ANY is not supported on private rows", name=what)
+        raise Unsupported(f"{what} ANY is not supported on private rows", name=("any", "all"))
     if not items:
         return _empty(every)
     sides = [comparable(what, a, b) for b in items]

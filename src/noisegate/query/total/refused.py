@@ -22,6 +22,8 @@ _VOLATILE = frozenset("random setseed gen_random_uuid clock_timestamp timeofday 
 
 def reason(name: str) -> NoisegateError:
     """Why `name` does not see private rows."""
+    if name == "similar_to_escape":
+        return Unsupported("the pattern of SIMILAR TO must be a constant on private rows", name="similar")
     about = f"function {name} is not supported on private rows"
     if name in _TAGS:
         return Unsupported(
