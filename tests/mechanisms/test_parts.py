@@ -42,8 +42,9 @@ def clipped(
     epsilon: Fraction = NO_NOISE,
     keys: int = 1,
     unit_groups: int = 1,
+    unit: int = 1,
 ) -> FragmentPlan:
-    clip = Clip("s", "test", CAPS, ABOVE, SUMS, unit_groups, choice, epsilon)
+    clip = Clip(("s",), "test", CAPS, ABOVE, tuple((s,) for s in SUMS), unit_groups, choice, epsilon, unit)
     return dataclasses.replace(fragment((), groups, keys=keys), columns=ABOVE + SUMS, clips=(clip,))
 
 
@@ -95,7 +96,7 @@ def test_without_noise_nothing_is_clipped(groups: list[list[int]]) -> None:
 def test_the_noise_is_that_of_the_cap_that_was_chosen() -> None:
     """All units have 2: the cap is 2 for certain, and noise of scale K*2/epsilon, not that of 4 or of 8."""
     keys = tuple((str(i),) for i in range(24_000))
-    plan = clipped(DeclaredGroups(keys), epsilon=ONE / 2, unit_groups=3)
+    plan = clipped(DeclaredGroups(keys), epsilon=ONE, unit_groups=3, unit=2)
     exact = Confidential(plan.digest, tuple((key, totals(*[2] * 200)) for key in keys))
     drawn = [row[0] for _, row in show(plan, exact).rows]
     expected, other = laplace_cdf(12.0, 400), laplace_cdf(12.0 * 1.3, 400)
@@ -160,6 +161,8 @@ def bad_plans() -> dict[str, FragmentPlan]:
         "caps that fall": changed(clip, "clips", caps=(1, 4, 2, 8)),
         "a cap of zero": changed(clip, "clips", caps=(0, 1, 2, 4)),
         "a cap without a sum": changed(clip, "clips", caps=(1, 2, 4)),
+        "a cap with a sum too many": changed(clip, "clips", sums=(("s0",), ("s1",), ("s2", "s3"), ("s3",))),
+        "caps of nothing": changed(clip, "clips", unit=0),
         "a column in two clips": dataclasses.replace(clip, clips=clip.clips * 2),
         "a clip in no groups": changed(clip, "clips", groups=0),
         "a tree without a price": changed(tree, "trees", epsilon=Fraction(0)),

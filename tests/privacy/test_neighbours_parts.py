@@ -42,7 +42,10 @@ PLACES = (
     "percentile_disc(0.5) WITHIN GROUP (ORDER BY e.qty) FILTER (WHERE e.kind IS NOT NULL), "
     "mode() WITHIN GROUP (ORDER BY e.origin), mode() WITHIN GROUP (ORDER BY e.region) FILTER (WHERE e.qty > 0)"
 )
-CLIPPED = "count(*), count(e.qty), sum(e.qty), sum(e.price * e.qty), sum(e.wild), bool_or(e.qty > 0), every(e.qty > 0)"
+CLIPPED = (
+    "count(*), count(e.qty), sum(e.qty), sum(e.price * e.qty), sum(e.wild), "
+    "avg(e.qty), avg(e.weight), avg(e.price), bool_or(e.qty > 0), every(e.qty > 0)"
+)
 USERS = (
     "count(DISTINCT u.age), sum(DISTINCT u.score), avg(DISTINCT u.balance), var_pop(u.age), corr(u.score, u.balance), "
     "min(u.score), max(u.balance), percentile_cont(0.3) WITHIN GROUP (ORDER BY u.age), "
@@ -81,8 +84,8 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
     for m in plan.measurements:
         _check(differences, m.columns, m.per_group, m.groups, f"unit {unit}: {m.what}", touched)
     for clip in plan.clips:
-        for cap, column in zip(clip.caps, clip.sums, strict=True):
-            _check(differences, (column,), cap, clip.groups, f"unit {unit}: {clip.what} at {cap}", touched)
+        for cap, columns in zip(clip.caps, clip.sums, strict=True):
+            _check(differences, columns, cap * clip.unit, clip.groups, f"unit {unit}: {clip.what} at {cap}", touched)
         buckets = {key: _buckets([d[c] for c in clip.above]) for key, d in differences.items()}
         assert sum(abs(n) for row in buckets.values() for n in row) <= clip.groups, f"unit {unit}: histogram"
         assert all(n >= 0 for row in buckets.values() for n in row), "a unit adds to a histogram"
@@ -237,6 +240,13 @@ STEPS = {
     ),
     "above a cap or not": (
         "SELECT count(*) FROM events", r"(pg_catalog\.count\(\*\) FILTER \(WHERE p\.c0 > 2\))", r"2 * \1", many(9),
+    ),
+    "the rows of a clipped mean": (
+        "SELECT avg(qty) FROM events", r"LEAST\(p\.c1, 4\)", "p.c1", many(9, qty=-10),
+    ),
+    "the scale of a clipped mean's rows": (
+        "SELECT avg(qty) FROM events", r"LEAST\(GREATEST\(pg_catalog\.round\([^()]*\), 0\), 80\)", "p.c0",
+        many(9, qty=10),
     ),
     "squares": (
         "SELECT var_pop(qty) FROM events", r"GREATEST\(LEAST\(CASE WHEN p\.c1 > 9 THEN .*? END, 900\), 0\)", "p.c2",

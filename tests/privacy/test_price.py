@@ -79,7 +79,7 @@ def test_the_parts_cost_no_more_than_the_price(
     assert sum(Fraction(second_road(f)) for f in plan.fragments) <= Fraction(epsilon), "the noise covers the price"
     for f in plan.fragments:
         assert all(m.epsilon > 0 and m.per_group >= 1 and m.groups >= 1 for m in f.measurements)
-        assert len(f.released) == sum(len(m.columns) for m in f.measurements) + len(f.clips)
+        assert len(f.released) == sum(len(p.columns) for p in (*f.measurements, *f.clips))
         assert all(p.epsilon > 0 and p.groups >= 1 for p in parts(f))
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 
 from noisegate.errors import Internal
 from noisegate.mechanisms.laplace import add_noise, loss
+from noisegate.mechanisms.levels import check_levels, level_rows
 from noisegate.mechanisms.parts import check_parts, clipped_sums, histograms, parts_loss
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.shape import shape_for
@@ -39,7 +41,10 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
     second_road(plan)
     receipt.use(digest)
     totals = _by_key(confidential, plan)
-    if isinstance(plan.groups, Selection):
+    levels = level_rows(plan, totals)
+    if plan.levels is not None:
+        rows = []
+    elif isinstance(plan.groups, Selection):
         rows = _select(totals, plan, plan.groups)
     else:
         rows = _declare(totals, plan, plan.groups)
@@ -51,12 +56,15 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
         tuple((key, row + sums) for (key, row), sums in zip(rows, clipped, strict=True)),
         trees,
         choices,
+        levels,
     )
 
 
 def draws(confidential: Confidential, plan: FragmentPlan) -> int:
     """How many numbers a release of these totals draws, at most: what it takes."""
     rows = len(confidential.rows) if isinstance(plan.groups, Selection) else len(plan.groups.rows)
+    if plan.levels is not None:
+        rows = sum(prod(plan.levels.sizes[i] for i in kept) for kept in plan.levels.sets)
     nodes = sum(shape_for(t.steps).nodes for t in plan.trees) + sum(plan.more[c.query].leaves for c in plan.choices)
     return rows * (len(plan.released) + nodes) + sum(len(c.caps) for c in plan.clips)
 
@@ -84,10 +92,11 @@ def second_road(plan: FragmentPlan) -> Fraction:
 
 def _check_form(plan: FragmentPlan) -> None:
     measured = [column for m in plan.measurements for column in m.columns]
-    used = measured + [column for c in plan.clips for column in (*c.above, *c.sums)]
+    used = measured + [column for c in plan.clips for column in c.read]
     if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.trees or plan.choices):
         raise Internal("every total must be measured, and by one measurement")
     check_parts(plan)
+    check_levels(plan)
     if any(m.per_group < 1 or m.groups < 1 or m.epsilon <= 0 for m in plan.measurements):
         raise Internal("a measurement without sensitivity or price")
     groups = plan.groups
@@ -166,7 +175,7 @@ def _order(key: Key) -> tuple[tuple[bool, str], ...]:
 def _measure(rows: Sequence[Totals], plan: FragmentPlan) -> list[Totals]:
     """One independent draw for every row and measured column: one call of the sampler per scale, for the draws of
     measurements that share one are independent all the same. Without the clips' columns, which come last."""
-    measured = plan.released[: len(plan.released) - len(plan.clips)]
+    measured = plan.released[: len(plan.released) - sum(len(c.columns) for c in plan.clips)]
     exact = [plan.exact.index(column) for column in measured]
     noisy = [[row[p] for p in exact] for row in rows]
     by_scale: dict[float, list[int]] = {}

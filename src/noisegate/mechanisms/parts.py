@@ -32,8 +32,10 @@ def check_parts(plan: FragmentPlan) -> None:
         rising = all(a < b for a, b in zip(clip.caps, clip.caps[1:], strict=False))
         if not clip.caps or clip.caps[0] < 1 or not rising or clip.groups < 1 or min(clip.choice, clip.epsilon) <= 0:
             raise Internal("a clip without caps or price")
-        if not len(clip.caps) == len(clip.above) == len(clip.sums):
-            raise Internal("a clip needs a sum for each of its caps")
+        if not len(clip.caps) == len(clip.above) == len(clip.sums) or clip.unit < 1 or not clip.columns:
+            raise Internal("a clip needs sums for each of its caps")
+        if any(len(names) != len(clip.columns) for names in clip.sums):
+            raise Internal("a clip needs all of its sums for each of its caps")
     queries = [part.query for part in parts]
     if sorted(queries) != [i for i, q in enumerate(plan.more) if q.leaves]:
         raise Internal("every histogram must be released, and once")
@@ -47,7 +49,7 @@ def parts_loss(plan: FragmentPlan) -> Fraction:
     for clip in plan.clips:
         total += _at_most(loss(clip.groups, _histogram_scale(clip)), clip.choice)
         for cap in clip.caps:  # whichever is chosen
-            spent = _at_most(loss(clip.groups * cap, _sum_scale(clip, cap)), clip.epsilon)
+            spent = _at_most(loss(clip.sensitivity(cap), sum_scale(clip, cap)), clip.epsilon)
         total += spent
     for tree in plan.trees:
         total += _at_most(loss(_tree_sensitivity(tree), _tree_scale(tree)), tree.epsilon)
@@ -66,8 +68,8 @@ def _histogram_scale(clip: Clip) -> float:
     return scale_for(clip.groups, clip.choice)
 
 
-def _sum_scale(clip: Clip, cap: int) -> float:
-    return scale_for(clip.groups * cap, clip.epsilon)
+def sum_scale(clip: Clip, cap: int) -> float:
+    return scale_for(clip.sensitivity(cap), clip.epsilon)
 
 
 def _tree_sensitivity(tree: Tree) -> int:
@@ -88,29 +90,32 @@ def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None]) -> list[Tota
 
     Claim: each clip costs its two prices. Because: a unit is in the totals of at most K groups, and in one bucket of
     each: the histogram of all groups together has L1 sensitivity K. Given the cap T that was chosen from it, one unit
-    changes K of the sums cut at T by at most T each (docs/privacy.md, private clips).
+    changes the sums cut at T of K groups, each group's together by at most T (docs/privacy.md, private clips).
     """
-    found = [_clipped(plan, clip, rows) for clip in plan.clips]
+    found = [column for clip in plan.clips for column in _clipped(plan, clip, rows)]
     return [tuple(column[i] for column in found) for i in range(len(rows))]
 
 
-def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> list[int]:
+def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> list[list[int]]:
     if not rows:
-        return []
-    above = [_total(plan, column, rows) for column in clip.above]
+        return [[] for _ in clip.columns]
+    chosen = chosen_cap(plan, clip, rows)
+    noise = sum_scale(clip, clip.caps[chosen])
+    return [add_noise(_column(plan, name, rows), noise) for name in clip.sums[chosen]]
+
+
+def chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> int:
+    """Index of the cap, from a noisy histogram of all groups together."""
+    above = [sum(_column(plan, name, rows)) for name in clip.above]
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
-    chosen = choose_clip(
-        add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=len(rows), price=clip.epsilon
-    )
-    position = plan.exact.index(clip.sums[chosen])
-    sums = [row[position] if row is not None else 0 for row in rows]
-    return add_noise(sums, _sum_scale(clip, clip.caps[chosen]))
+    price = clip.epsilon / clip.levels
+    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=len(rows), price=price)
 
 
-def _total(plan: FragmentPlan, column: str, rows: Sequence[Totals | None]) -> int:
-    position = plan.exact.index(column)
-    return sum(row[position] for row in rows if row is not None)
+def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> list[int]:
+    position = plan.exact.index(name)
+    return [row[position] if row is not None else 0 for row in rows]
 
 
 def histograms(

@@ -26,30 +26,42 @@ class Measurement:
     per_group: int
     groups: int
     epsilon: Fraction
+    levels: int = 1  # grouping sets at which it is measured, all from the same bounded rows (Levels)
 
     @property
     def sensitivity(self) -> int:
-        return self.groups * self.per_group
+        return self.levels * self.groups * self.per_group
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A vector of sums, one entry per group, cut at a cap that is chosen privately from the data.
+    """A vector of sums, `columns` for each group, cut at a cap that is chosen privately from the data.
 
-    The engine returns, per group, the sums cut at each cap (`sums`), and how many units' totals are above 0 and above
-    each cap but the last, in absolute value (`above`). One unit adds at most caps[j] to an entry of sums[j], and 1 to
-    an entry of `above`, in at most `groups` groups. The choice has the price `choice`, the sum that is released
-    `epsilon`.
+    The engine returns, per group, the sums cut at each cap, and how many units are above 0 and above each cap but the
+    last, in absolute value (`above`). One unit adds at most caps[j] * unit to the entries of sums[j] of a group
+    together, and 1 to an entry of `above`, in at most `groups` groups. The choice has the price `choice`, the sums
+    that are released `epsilon`.
     """
 
-    column: str  # of the released rows
+    columns: tuple[str, ...]  # of the released rows
     what: str
     caps: tuple[int, ...]  # ascending
     above: tuple[str, ...]  # columns of the engine's result
-    sums: tuple[str, ...]
+    sums: tuple[tuple[str, ...], ...]  # the same, for each cap
     groups: int
     choice: Fraction
     epsilon: Fraction
+    unit: int = 1  # what the caps count, in steps of the sums
+    levels: int = 1  # at which the chosen sums are measured
+
+    def sensitivity(self, cap: int) -> int:
+        """L1, of the sums cut at this cap."""
+        return self.levels * self.groups * cap * self.unit
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns of the engine's result that it reads."""
+        return self.above + tuple(name for names in self.sums for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,25 @@ class DeclaredGroups:
     hide_below: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Several grouping sets of one question, made consistent: each total is the sum of its parts.
+
+    The engine returns the *leaves*, the groups by all keys: all combinations of `sizes` values, the last key's fastest.
+    Everything is measured at each of `sets` (indexes of keys; all keys are one of them), of which the first `asked`
+    are shown. Which released columns are `counts`; `pairs` (a, b, steps), where (a + b) / steps is a count; `parts`
+    (column, count): sums of nothing, hence 0, where the count is not above 0. Counts are cut at 0 unless `negative`.
+    """
+
+    sizes: tuple[int, ...]
+    sets: tuple[tuple[int, ...], ...]
+    asked: int
+    counts: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str, int], ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+    negative: bool = False
+
+
 @dataclass(frozen=True)
 class FragmentPlan:
     """One fragment, ready to be charged and run. `sql` is generated, never the analyst's text."""
@@ -148,6 +179,7 @@ class FragmentPlan:
     trees: tuple[Tree, ...] = ()
     choices: tuple[Choice, ...] = ()
     givens: tuple[int, ...] = ()  # of the statement's closed subqueries, those whose values the queries take
+    levels: Levels | None = None
 
     @property
     def epsilon(self) -> Fraction:
@@ -164,8 +196,8 @@ class FragmentPlan:
     @cached_property
     def released(self) -> tuple[str, ...]:
         """The columns of Release.rows."""
-        inside = {c for clip in self.clips for c in (*clip.above, *clip.sums)}
-        return tuple(c for c in self.exact if c not in inside) + tuple(c.column for c in self.clips)
+        inside = {name for clip in self.clips for name in clip.read}
+        return tuple(c for c in self.exact if c not in inside) + tuple(n for c in self.clips for n in c.columns)
 
     @property
     def delta(self) -> Decimal:
@@ -248,3 +280,4 @@ class NoisyTable:
     keys: tuple[NoisyColumn, ...]
     aggregates: tuple[NoisyColumn, ...]
     computed: tuple[Quantiles | Chosen, ...] = ()
+    released: tuple[str, ...] = ()  # FragmentPlan.released

@@ -3,6 +3,7 @@ total."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from noisegate.mechanisms.clip import TYPICAL, clip_limits
@@ -30,6 +31,26 @@ def clipped(total: Total, unit_sum: str, low: int, high: int) -> Total:
         per_group=caps[-1],
         unit_rows=f"each unit cut at a cap of at most {caps[-1]}",
         caps=caps,
+        spread=CLIPPED_SPREAD,
+    )
+
+
+def clipped_rows(total: Total, rows: str, most: int, sums: Callable[[int], tuple[str, ...]], unit: int) -> Total:
+    """The total with a choice of how many rows of a unit weigh: at most each cap up to `most`. rows: the unit's number
+    of rows in its group; sums: the integers of a unit whose rows weigh as at most so many.
+
+    Claim: with a cap of R rows, one unit adds at most R * unit to its group in L1. Because: `sums` is clamped so.
+    """
+    caps = _caps(most)
+    above = tuple(Flag(f"{rows} > {t}") for t in (0, *caps[:-1]))
+    return replace(
+        total,
+        identity=(*total.identity, "clipped"),
+        outer=above + tuple(one for cap in caps for one in sums(cap)),
+        per_group=caps[-1] * unit,
+        unit_rows=f"a unit's rows weigh as at most a cap of up to {caps[-1]}",
+        caps=caps,
+        cap_unit=unit,
         spread=CLIPPED_SPREAD,
     )
 

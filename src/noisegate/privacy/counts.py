@@ -22,7 +22,7 @@ def count(c: Context) -> Answer:
     value = compile_expr(arg, c.scope)
     passes = present(c, value)
     total = rows(c, passes, "count of values" if passes else "count(*)")
-    shareable = value.type in NUMBERS and value.bound.finite and not total.caps
+    shareable = value.type in NUMBERS and value.bound.finite
     return Answer((total,), cut(c, "{0}"), ONE_SD, instead=_from_pair(c) if shareable else None)
 
 
@@ -43,7 +43,7 @@ def _from_pair(c: Context) -> Answer | None:
 def count_units(c: Context) -> Answer:
     """count(DISTINCT unit): each unit counts once."""
     total = UNITS if c.condition is None else units_with(c.condition)
-    return Answer((total,), cut(c, "{0}"), ONE_SD)
+    return Answer((total,), cut(c, "{0}"), ONE_SD, of_units=True)
 
 
 def flags(c: Context) -> Answer:

@@ -60,7 +60,7 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
             lines.append(
                 f"  clip chosen privately, {float(c.choice / (c.choice + c.epsilon)):.0%} of the price, at most "
                 f"{c.caps[-1]}; epsilon {show(c.choice + c.epsilon)}, discrete Laplace of scale "
-                f"{scale_for(c.groups, c.epsilon):.6g} per unit of clip"
+                f"{scale_for(c.groups * c.unit, c.epsilon):.6g} per unit of clip"
             )
             continue
         m = next(plain)
@@ -104,6 +104,8 @@ def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
         return _histogram_error(answer, plan, a) + note
     sd = standard_deviation(_scale_of(answer.totals[0], plan, a)) * float(factor)
     match kind:
+        case "mean" if answer.totals[0].caps:
+            return f"about {sd:.4g} per unit of clip / (number of values){note}"
         case "mean":
             return f"about {sd:.4g} / (number of values){note}"
         case "flag":
@@ -116,8 +118,9 @@ def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
 
 def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
     if total.caps:
-        clip = next(c for c in plan.clips if c.what == total.what and c.caps == total.caps)
-        return scale_for(clip.groups, clip.epsilon)
+        capped = [t.identity for t in a.totals if t.caps]
+        clip = plan.clips[capped.index(total.identity)]
+        return scale_for(clip.groups * clip.unit, clip.epsilon)
     plain = [t.identity for t in a.totals if not t.caps]
     return noise_scale(plan.measurements[plain.index(total.identity)])
 

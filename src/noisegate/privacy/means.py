@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from noisegate.privacy.clips import CLIPPED_MIN, clipped_rows
 from noisegate.privacy.context import (
     Context,
     arguments,
@@ -81,21 +82,29 @@ def mean_pair(c: Context, arg: Expr | None = None, passes: str | None = None) ->
     steps = high - low
     row = grid.row_sql(value, value.bound, low)
     passes = passes if forced else present(c, value)
-    scaled = f"pg_catalog.round({{0}}::pg_catalog.numeric * {cap} / {{1}})"
-    few = f"LEAST(GREATEST(COALESCE({{0}}, 0), 0), {{1}} * {steps})"
-    above = f"(CASE WHEN {{1}} > {cap} THEN LEAST(GREATEST({scaled}, 0), {cap * steps}) ELSE {few} END)"
     inside = f"LEAST(GREATEST({row}, 0), {steps})"
     total = Total(
         ("mean", row, passes or "", str(steps)),
         f"{written(c, arg)}: sums above {grid.show(low)} and below {grid.show(high)} in steps of {grid.text}",
         (f"pg_catalog.sum({row}){filtered(passes)}", f"pg_catalog.count(*){filtered(passes)}"),
-        (above, f"(LEAST({{1}}, {cap}) * {steps} - {above})"),
+        _both_sums(cap, steps),
         (only_if(passes, inside), only_if(passes, f"{steps} - {inside}")),
         cap * steps,
         f"a unit's rows weigh as at most {cap}",
         spread=c.limits.spread,
+        pair=steps,
     )
+    if c.clips and not forced and cap >= CLIPPED_MIN:
+        total = clipped_rows(total, "{1}", cap, lambda most: _both_sums(most, steps), steps)
     return Pair(total, grid, low, high)
+
+
+def _both_sums(cap: int, steps: int) -> tuple[str, str]:
+    """What a unit adds to both sums where its rows weigh as at most `cap`: together cap * steps."""
+    scaled = f"pg_catalog.round({{0}}::pg_catalog.numeric * {cap} / {{1}})"
+    few = f"LEAST(GREATEST(COALESCE({{0}}, 0), 0), {{1}} * {steps})"
+    above = f"(CASE WHEN {{1}} > {cap} THEN LEAST(GREATEST({scaled}, 0), {cap * steps}) ELSE {few} END)"
+    return above, f"(LEAST({{1}}, {cap}) * {steps} - {above})"
 
 
 def _mean(pair: Pair, c: Context) -> str:

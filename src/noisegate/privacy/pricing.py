@@ -126,14 +126,20 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
     """A part of its price finds the cap: more where there is one group only, which pays for it alone."""
     choice = paid * (SHARE_GROUPED if a.keys else SHARE_UNGROUPED)
     count = len(total.caps)
+    columns = released_columns(total, names)
+    width = len(columns)
+    sums = tuple(names[count + width * j : count + width * (j + 1)] for j in range(count))
     return Clip(
-        clip_column(names), total.what, total.caps, names[:count], names[count:], a.bounds.groups, choice, paid - choice
+        columns, total.what, total.caps, names[:count], sums, a.bounds.groups, choice, paid - choice, total.cap_unit
     )
 
 
-def clip_column(names: tuple[str, ...]) -> str:
-    """The released column of a clip, by the engine's columns."""
-    return f"s{names[0][1:]}"
+def released_columns(total: Total, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The noisy columns of a total, by the engine's columns."""
+    if not total.caps:
+        return names
+    width = len(names) // len(total.caps) - 1
+    return tuple(f"s{names[0][1:]}_{i}" for i in range(width))
 
 
 def _histogram_parts(a: Analysis, prices: Sequence[Fraction]) -> tuple[tuple[Tree, ...], tuple[Choice, ...]]:
@@ -163,10 +169,7 @@ def noisy_table(a: Analysis) -> NoisyTable:
     """How a release becomes the columns that the remainder reads."""
     if len(a.outputs) != len(a.keys) + len(a.answers):
         raise Unsupported("the private question could not be typed")
-    where = {
-        total.identity: (clip_column(names),) if total.caps else names
-        for total, names in zip(a.totals, a.columns, strict=True)
-    }
+    where = {t.identity: released_columns(t, names) for t, names in zip(a.totals, a.columns, strict=True)}
     keys = tuple(
         NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
     )

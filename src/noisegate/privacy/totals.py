@@ -36,8 +36,9 @@ class Total:
 
     Over `distinct` values, `outer` are clamped integers over one value {0}; `inner` and `direct` are empty.
 
-    With `caps`, `outer` are: for 0 and each cap but the last whether the unit's total is above it, then it cut at
-    each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is then the last cap.
+    With `caps` (in `cap_unit` steps), `outer` are: for 0 and each cap but the last whether the unit's total is above
+    it, then it cut at each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is
+    then the last cap.
 
     spread: how much larger `per_group` is than what a unit is thought to add, by the plan alone; prices follow it.
     """
@@ -51,12 +52,10 @@ class Total:
     unit_rows: str  # a remark for EXPLAIN on what is clamped
     distinct: Distinct | None = None
     caps: tuple[int, ...] = ()
+    cap_unit: int = 1
     spread: int = 1
-
-    @property
-    def width(self) -> int:
-        """How many noisy columns it has."""
-        return 1 if self.caps else len(self.outer)
+    counts: bool = False  # of rows or units: never negative
+    pair: int = 0  # its two columns add up to so many steps per row
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Limits:
         return max(1, math.isqrt(self.rows))
 
 
-UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit counts once")
+UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit counts once", counts=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,7 @@ class Answer:
     shape: TreeShape | None = None
     computed: Quantiles | Chosen | None = None  # its `part` is set by the planner
     instead: Answer | None = None
+    of_units: bool = False  # a number of units: a unit in two groups is one in both together
 
 
 def shared(answers: Iterable[Answer]) -> tuple[Answer, ...]:
