@@ -55,7 +55,7 @@ def source_of(body: Body, alias: str, sql_alias: str) -> Source:
         body.private,
         unit,
         (*body.determinants, *own),
-        body.keys,
+        body.keys + ((frozenset[str](),) if body.single else ()),
         tied=body.tied,
         rows=1 if body.single else None,
     )
@@ -63,4 +63,5 @@ def source_of(body: Body, alias: str, sql_alias: str) -> Source:
 
 def _outside(value: Value, sql: str, column: ColumnId) -> Value:
     """The same value, read from the nested query's column."""
-    return replace(value, sql=sql, column=column, const=None)
+    respelled = value.type == "numeric" and (value.column is None or value.respelled)
+    return replace(value, sql=sql, column=column, const=None, respelled=respelled)

@@ -49,7 +49,8 @@ class Source:
 
     private: its rows are people's; then `unit` is the SQL of a row's unit, or `hops` lead to it, or every row is of the
     unit of the outer sources `tied`. determinants, keys: in names of `columns`; OWN_UNIT stands for the unit itself.
-    rows: the most rows of a public source, None where nothing is known.
+    rows: the most rows of a public source, None where nothing is known. beside: of a LATERAL source, the generated
+    aliases of the items that it may read: its keys name one row for one row of each of them.
     """
 
     alias: str
@@ -65,6 +66,7 @@ class Source:
     hops: tuple[Hop, ...] = ()
     tied: tuple[str, ...] = ()
     rows: int | None = None
+    beside: frozenset[str] = frozenset()
 
     def column(self, name: str) -> SourceColumn:
         """Raises what is wrong with the column; KeyError where there is none."""
@@ -88,6 +90,8 @@ def table_source(ref: TableRef, sql_alias: str, snapshot: Snapshot) -> Source:
     policy = snapshot.policy.tables[key].columns
     only = "ONLY " if ref.only else ""
     named = [*ref.columns, *(c.name for c in table.columns[len(ref.columns) :])]
+    if len(set(named)) < len(named):
+        raise Unsupported(f"two columns of {ref.alias} have one name", name=ref.alias)
     renamed = dict(zip((c.name for c in table.columns), named, strict=True))
     source = Source(
         ref.alias,

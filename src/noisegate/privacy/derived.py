@@ -13,11 +13,12 @@ from noisegate.errors import Unsupported, about
 from noisegate.plan.units import Determinant
 from noisegate.privacy.bodies import Body, Output, source_of
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source
+from noisegate.privacy.forms import settled, shown, sort_sql
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.ties import ColumnId
 from noisegate.privacy.unions import combine
-from noisegate.privacy.within import Within, settled, sort_sql
+from noisegate.privacy.within import Within
 from noisegate.privacy.world import Relation, World
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.narrow import narrowings
@@ -30,7 +31,10 @@ LIMIT_MAX = 1_000_000
 def derive(item: SubqueryRef, sql_alias: str, world: World, outer: Resolver | None) -> Source:
     """A subquery in FROM as a source. Raises NoisegateError for what does not stay within units."""
     source = source_of(body_of(item.query, item.columns, world, outer), item.alias, sql_alias)
-    return replace(source, sql=f"LATERAL {source.sql}") if item.lateral else source
+    if not item.lateral or outer is None:
+        return source
+    beside = frozenset(s.sql_alias for s in outer.sources)  # those before it
+    return replace(source, sql=f"LATERAL {source.sql}", beside=beside)
 
 
 # -- bodies -----------------------------------------------------------------------------------------------------------
@@ -54,7 +58,8 @@ def _body(query: Query, world: World, outer: Resolver | None) -> Body:
             raise Unsupported("VALUES with columns of a private question are not supported", name="values")
 
 
-def _renamed(body: Body, names: Sequence[str]) -> Body:
+def _renamed(body: Body, wanted: Sequence[str]) -> Body:
+    names = unambiguous(wanted)
     mapping = {o.name: n for o, n in zip(body.outputs, names, strict=True)}
     mapping[OWN_UNIT] = OWN_UNIT
     return replace(
@@ -75,12 +80,42 @@ def _select(select: Select, world: World, outer: Resolver | None) -> Body:
             hint="Use them in the outermost question over people.",
         )
     resolver = Resolver(select.source, world, outer)
-    relation = resolver.relate(select.where)
+    relation = _of_people(resolver.relate(select.where))
+    items = zip(select.items, unambiguous([i.name for i in select.items]), strict=True)
+    select = replace(select, items=tuple(replace(i, name=name) for i, name in items))
     resolver.narrowed.update(narrowings(relation.conjuncts, resolver.scope))
     within = Within(resolver, relation, select)
     if select.grouped:
         return _grouped(select, resolver, relation, within)
     return _rows(select, resolver, relation, within)
+
+
+def _of_people(relation: Relation) -> Relation:
+    """A block with rows that exist because nobody matches (an outer join that keeps public rows).
+
+    Claim: each row is of one unit. Because: where the block is tied to the unit of an outer row, such a row depends on
+    that unit and public rows alone; elsewhere it would belong to nobody, be dropped, and be missed: refused.
+    """
+    if not relation.strict:
+        return relation
+    if not relation.tied:
+        raise Unsupported(
+            "an outer join that keeps public rows is not supported in a subquery over people's rows",
+            name="join",
+            detail="A row that exists because no person matches belongs to nobody.",
+            hint="Use an inner join there, or make the outer join in the outermost question over people.",
+        )
+    return replace(relation, unit=None)
+
+
+def unambiguous(names: Sequence[str]) -> list[str]:
+    """The names, of which a later equal one gets a name that no text can spell: facts of columns go by name."""
+    seen: set[str] = set()
+    found = []
+    for i, name in enumerate(names):
+        found.append(f"{name}\0{i}" if name in seen else name)
+        seen.add(name)
+    return found
 
 
 def _facts(resolver: Resolver, relation: Relation, value: Value, *, plain: bool) -> Fact:
@@ -101,7 +136,7 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
     Claim: each row belongs to the unit of the row it is made from. Because: a projection keeps rows; DISTINCT merges
     only rows of one unit, since the unit is one of its columns.
     """
-    values = [compile_expr(i.expr, within.scope) for i in select.items]
+    values = [shown(compile_expr(i.expr, within.scope)) for i in select.items]
     if select.distinct:
         values = [settled(v) for v in values]
     outputs = tuple(
@@ -160,8 +195,8 @@ def _limit(select: Select, relation: Relation, within: Within, ordered: bool) ->
             "LIMIT over the rows of several people is not supported inside a private question",
             name="limit",
             detail="Which rows stay would depend on all of them.",
-            hint="Number each person's rows with row_number() OVER (PARTITION BY the unit ORDER BY ...), "
-            "or use LATERAL with the unit's column equal to the outer one.",
+            hint="Take each person's first rows: number them in a subquery by row_number() OVER (PARTITION BY the "
+            "unit's column ORDER BY ...) AS n, and ask WHERE n <= 3.",
         )
     if select.with_ties:
         raise Unsupported("FETCH ... WITH TIES is not supported inside a private question", name="fetch")
@@ -197,7 +232,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
             hint="Add the privacy unit's column to its GROUP BY.",
         )
     within.group_by(keys)
-    values = [within.output(i.expr) for i in select.items]
+    values = [shown(within.output(i.expr)) for i in select.items]
     outputs = tuple(
         Output(i.name, v, within.fact(i.expr, _facts(resolver, relation, v, plain=False)))
         for i, v in zip(select.items, values, strict=True)
@@ -279,10 +314,11 @@ def _determinants(resolver: Resolver, relation: Relation, names: Mapping[ColumnI
 
 
 def _keys(resolver: Resolver, names: Mapping[ColumnId, str]) -> tuple[frozenset[str], ...]:
-    """Keys of sources whose rows no join repeats."""
+    """Keys of sources whose rows no join repeats. Those of LATERAL ones name a row beside an outer row only; where an
+    outer join fills a source up with NULLs, any number of rows lack one."""
     found = []
     for source in resolver.sources:
-        if resolver.repeats(source):
+        if source.beside or resolver.is_nullable(source) or resolver.repeats(source):
             continue
         for key in source.keys:
             shown = {OWN_UNIT if c == OWN_UNIT else names.get((source.sql_alias, c)) for c in key}

@@ -9,6 +9,7 @@ from noisegate.privacy.columns import Source
 from noisegate.privacy.ties import aliases_of, conjuncts_of
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import Expr, From, Join, Name, Op
+from noisegate.query.values import INTS
 
 
 class FromWriter:
@@ -65,14 +66,46 @@ def using_of(node: Join, sources: Iterable[Source]) -> tuple[Expr, ...]:
 
 
 def _using(node: Join, column: str, sources: Sequence[Source]) -> Expr:
-    def side(part: From) -> Name:
-        wanted = aliases_of(part)
-        source = next((s for s in sources if s.alias in wanted and column in s.columns), None)
-        if source is None:
-            raise Unsupported(f"column {column} of USING is not known", name=column)
-        return Name((source.alias, column), 0, 0)
+    found = {s.alias: s for s in sources}
 
-    return Op("=", (side(node.left), side(node.right)), 0, 0)
+    def side(part: From) -> Source:
+        owners = merged_owners(part, column, found)
+        if len(owners) != 1:
+            raise Unsupported(
+                f"column {column} of USING is not one column of each side",
+                name=column,
+                hint="Write the condition with ON.",
+            )
+        return found[owners[0]]
+
+    left, right = side(node.left), side(node.right)
+    types = {s.column(column).value.type for s in (left, right)}
+    if len(types) > 1 and not types <= INTS:
+        raise Unsupported(
+            f"USING ({column}) over columns of different types is not supported in a private question",
+            name=column,
+            hint="Write the condition with ON, and cast one side.",
+        )
+    return Op("=", (Name((left.alias, column), 0, 0), Name((right.alias, column), 0, 0)), 0, 0)
+
+
+def merged_owners(node: From, column: str, sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """The text's aliases of the sources whose column an unqualified name means: several where it is their COALESCE, by
+    a FULL JOIN ... USING; none where it is not there, or not one."""
+    if not isinstance(node, Join):
+        source = sources.get(node.alias)  # a LATERAL query sees those before it only
+        return (node.alias,) if source is not None and column in source.columns else ()
+    left, right = (merged_owners(side, column, sources) for side in (node.left, node.right))
+    if column not in node.using:
+        return left + right if not (left and right) else ()
+    if node.kind == "full":
+        return left + right
+    return right if node.kind == "right" else left
+
+
+def holds_full(node: From) -> bool:
+    """Whether a FULL JOIN is in it."""
+    return isinstance(node, Join) and (node.kind == "full" or holds_full(node.left) or holds_full(node.right))
 
 
 def nullable_aliases(node: From) -> frozenset[str]:
@@ -91,10 +124,3 @@ def nullable_aliases(node: From) -> frozenset[str]:
             return inside
         case _:
             raise Refused("this kind of join is not supported")
-
-
-def merged_columns(node: From) -> dict[str, str]:
-    """Columns of USING, with the kind of their outermost join."""
-    if not isinstance(node, Join):
-        return {}
-    return {**merged_columns(node.left), **merged_columns(node.right), **dict.fromkeys(node.using, node.kind)}

@@ -39,7 +39,9 @@ def canonical(value: Value) -> str:
         case "numeric":
             if value.scale is None:
                 return f"pg_catalog.trim_scale({value.sql})"
-            return value.sql if value.column else f"pg_catalog.round({value.sql}, {value.scale})"
+            return (
+                value.sql if value.column and not value.respelled else f"pg_catalog.round({value.sql}, {value.scale})"
+            )
         case "float4" | "float8":
             return f"({value.sql} + '0'::pg_catalog.{value.type})"
         case "text" if value.collation == 'pg_catalog."C"' and value.column is None:

@@ -7,19 +7,21 @@ subquery is tied to the outer row's unit by equalities that must hold at its top
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from noisegate.errors import Internal, NoisegateError, Unsupported
-from noisegate.plan.units import UNIT
+from noisegate.plan.units import determinants
 from noisegate.privacy.bodies import source_of
 from noisegate.privacy.columns import OWN_UNIT, Source
 from noisegate.privacy.derived import body_of
 from noisegate.privacy.givens import given_type, given_value
 from noisegate.privacy.relation import Resolver
+from noisegate.query.fragment import tables_of
 from noisegate.query.total import compile_expr
 from noisegate.query.total.table import OPERATORS
-from noisegate.query.tree import Expr, Given, Subquery
+from noisegate.query.tree import Expr, From, Given, Select, Subquery
 from noisegate.query.values import INTS, TEXTS, Value
 
 
@@ -38,7 +40,7 @@ def _subquery(expr: Subquery, resolver: Resolver) -> Value:
     match expr.kind:
         case "exists":
             source = _inner(expr, resolver)
-            _must_be_tied(source, resolver, None, None)
+            _must_be_tied(expr, source, resolver, None, None)
             return Value(f"EXISTS (SELECT 1 FROM {source.sql})", "bool")
         case "in":
             return _member(expr, resolver, negated=False)
@@ -75,7 +77,7 @@ def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
     if name is None:
         raise Unsupported("IN needs a subquery with one column", name="in")
     item = source.column(name)
-    _must_be_tied(source, resolver, arg, name)
+    _must_be_tied(expr, source, resolver, arg, name)
     certain = item.fact.not_null and not item.fact.left_out and _not_null(arg, resolver)
     if not certain and (negated or (expr.start, expr.end) not in resolver.positive):
         raise Unsupported(
@@ -105,7 +107,7 @@ def _not_null(value: Value, resolver: Resolver) -> bool:
 def _scalar(expr: Subquery, resolver: Resolver) -> Value:
     body = body_of(expr.query, (), resolver.world, resolver)
     source = source_of(body, "", resolver.world.alias())
-    _must_be_tied(source, resolver, None, None)
+    _must_be_tied(expr, source, resolver, None, None)
     if not body.single:
         raise Unsupported(
             "a scalar subquery over people's rows must have one row by its form",
@@ -114,16 +116,16 @@ def _scalar(expr: Subquery, resolver: Resolver) -> Value:
         )
     name = next(iter(source.columns))
     value = source.column(name).value
-    return replace(value, sql=f"(SELECT {value.sql} FROM {source.sql})", column=None, const=None)
+    return replace(value, sql=f"(SELECT {value.sql} FROM {source.sql})", column=None, const=None, null=True)
 
 
-def _must_be_tied(source: Source, resolver: Resolver, arg: Value | None, name: str | None) -> None:
+def _must_be_tied(expr: Subquery, source: Source, resolver: Resolver, arg: Value | None, name: str | None) -> None:
     """Raises Unsupported unless every row of the subquery that matters is of the outer row's unit."""
     if not source.private or source.tied:
         return
     if arg is not None and arg.column is not None and name is not None and _same_unit(source, name, arg, resolver):
         return
-    raise untied(source)
+    raise untied(expr, resolver)
 
 
 def _same_unit(source: Source, name: str, arg: Value, resolver: Resolver) -> bool:
@@ -138,16 +140,40 @@ def _same_unit(source: Source, name: str, arg: Value, resolver: Resolver) -> boo
     )
 
 
-def untied(source: Source) -> NoisegateError:
-    unit = next((d.columns[0] for d in source.determinants if d.label == UNIT and d.columns[0] != OWN_UNIT), None)
+def untied(expr: Subquery, resolver: Resolver) -> NoisegateError:
+    query = expr.query
+    grouped = isinstance(query, Select) and query.grouped
+    condition = _condition(query.source, resolver) if isinstance(query, Select) else ""
+    hint = f"Add to its WHERE: {condition}" if condition else "Tie it to the same person by the unit's column."
+    if expr.kind == "scalar" and grouped:
+        hint += (
+            ", or ask it for all values at once: JOIN (SELECT key, avg(...) FROM ... GROUP BY key) AS a ON a.key = ..."
+        )
     return Unsupported(
         "a subquery over people's rows must be about the same person as the row around it",
         name="select",
         detail="One person's rows may not decide about another's.",
-        hint="Add to its WHERE the condition that its unit's column"
-        + (f" ({unit})" if unit else "")
-        + " equals the outer one.",
-    )
+        hint=hint,
+    ).about(query.start, query.end)
+
+
+def _condition(relation: From | None, resolver: Resolver) -> str:
+    """The equality that would tie the first private table of a subquery to a source around it."""
+    snapshot = resolver.world.snapshot
+    tables = [
+        t for t in (tables_of(relation) if relation is not None else ()) if snapshot.is_private((t.schema, t.table))
+    ]
+    for table in tables:
+        for own in determinants(snapshot, (table.schema, table.table)):
+            for outer in resolver.private_sources():
+                for d in outer.determinants:
+                    if d.label == own.label and OWN_UNIT not in d.columns:
+                        again = re.fullmatch(rf"{re.escape(table.table)}(_\d+)?", table.alias) is not None
+                        name = f"{table.table}2" if again else table.alias
+                        pairs = zip(own.columns, d.columns, strict=True)
+                        text = " AND ".join(f"{name}.{x} = {outer.alias}.{y}" for x, y in pairs)
+                        return f"{text}, with {name} as its table's alias" if again else text
+    return ""
 
 
 def _given(expr: Given, resolver: Resolver) -> Value:

@@ -13,14 +13,27 @@ from dataclasses import replace
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.privacy.anchor import find_anchor, unit_name
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source, SourceColumn, table_source
-from noisegate.privacy.joins import FromWriter, merged_columns, nullable_aliases, using_of
+from noisegate.privacy.joins import FromWriter, holds_full, merged_owners, nullable_aliases, using_of
 from noisegate.privacy.ties import ColumnId, Ties, conjuncts_of
 from noisegate.privacy.world import PrivateRelation, Relation, World
 from noisegate.query.constants import Span
 from noisegate.query.fragment import items_of
 from noisegate.query.interval import Interval, meet
 from noisegate.query.total import Scope
-from noisegate.query.tree import Expr, From, FunctionRef, GivenRef, Name, Op, Subquery, SubqueryRef, TableRef, walk
+from noisegate.query.total.table import FUNCTIONS
+from noisegate.query.tree import (
+    Expr,
+    From,
+    FunctionRef,
+    GivenRef,
+    Join,
+    Name,
+    Op,
+    Subquery,
+    SubqueryRef,
+    TableRef,
+    walk,
+)
 from noisegate.query.values import Value
 
 UNIT_TYPES = frozenset({"int2", "int4", "int8", "uuid", "text"})
@@ -36,7 +49,6 @@ class Resolver:
         self.sources: list[Source] = []
         self._tree = relation
         self._nullable = nullable_aliases(relation)
-        self._merged = merged_columns(relation)
         self._found: Ties | None = None  # of the block, once it is related
         self._repeated: dict[str, bool] = {}
         self._named: dict[tuple[str, ...], tuple[Source, str] | None] = {}
@@ -131,6 +143,7 @@ class Resolver:
         single = ties.single([s for s in self.sources if s.private])
         self._check_work([s for s in self.sources if not s.private and s.sql_alias not in single])
         one_row = len(ties.single([], unit_known=True)) == len(self.sources) + len(ties.outer)
+        one_row = one_row and not holds_full(self._tree)  # each side may have a row that the other lacks
         return Relation(
             tuple(self.sources),
             from_sql,
@@ -176,7 +189,7 @@ class Resolver:
         """What is known of a source's column in the joined rows."""
         there = source.sql_alias in rel.present
         nullable = source.alias in self._nullable
-        multiplied = fact.multiplied or self.repeats(source)
+        multiplied = fact.multiplied or bool(source.beside) or self.repeats(source)
         unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False
         certain = fact.not_null and (there or not nullable)
         return replace(
@@ -196,9 +209,9 @@ class Resolver:
     # -- names ----------------------------------------------------------------------------------------------------
     def column(self, name: Name) -> Value:
         """The value of a column of its own, or of a query around it."""
-        if self._is_merged(name, "full"):
-            sides = [s.column(name.parts[0]).value for s in self.sources if name.parts[0] in s.columns]
-            return replace(sides[0], sql=f"COALESCE({', '.join(o.sql for o in sides)})", column=None)
+        merged = self._merged(name)
+        if merged:
+            return replace(FUNCTIONS["coalesce"].rule(*(s.column(name.parts[0]).value for s in merged)), null=True)
         hit = self.find(name)
         if hit is None:
             raise _unknown(name)
@@ -217,23 +230,29 @@ class Resolver:
         return self._named[name.parts]
 
     def _find(self, name: Name) -> tuple[Source, str] | None:
-        if self._is_merged(name, "full"):
+        if self._merged(name):
             return None
         column = name.parts[-1]
         if len(name.parts) == 2:
             found = [s for s in self.sources if s.alias == name.parts[0]]
         else:
-            found = [s for s in self.sources if column in s.columns]
-            if len(found) > 1 and column in self._merged:
-                found = found[-1:] if self._is_merged(name, "right") else found[:1]
+            found = self._owners(column) or [s for s in self.sources if column in s.columns]
         if len(found) > 1:
             raise _unknown(name)
         if found and column in found[0].columns and column != OWN_UNIT:
             return found[0], column
         return self.outer.find(name) if self.outer is not None and not found else None
 
-    def _is_merged(self, name: Name, kind: str) -> bool:
-        return len(name.parts) == 1 and self._merged.get(name.parts[0]) == kind
+    def _owners(self, column: str) -> list[Source]:
+        """The sources that an unqualified name means (privacy/joins.py)."""
+        sources = {s.alias: s for s in self.sources}
+        return [sources[alias] for alias in merged_owners(self._tree, column, sources)]
+
+    def _merged(self, name: Name) -> list[Source]:
+        """The sources whose COALESCE a column of a FULL JOIN ... USING is; none for any other name."""
+        plain = len(name.parts) > 1 or not isinstance(self._tree, Join)
+        owners = [] if plain else self._owners(name.parts[0])
+        return owners if len(owners) > 1 else []
 
     # -- conditions -----------------------------------------------------------------------------------------------
     def _mark_positive(self, expr: Expr) -> None:
@@ -250,11 +269,13 @@ class Resolver:
         many = list(repeating)
         rows = math.prod(max(s.rows if s.rows is not None else most + 1, 1) for s in many)
         if many and rows > most:
+            number = "any number of" if any(s.rows is None for s in many) else str(rows)
             raise Unsupported(
-                f"a row of a private table could meet {rows} public rows in this join",
+                f"one person's row could meet {number} public rows in this join",
                 name=many[-1].alias,
-                detail=f"At most {most} are allowed, by the policy's answers.joined_rows_max.",
-                hint=f"Join {many[-1].alias} on a unique key of it.",
+                detail=f"At most {most} are allowed (by the policy, answers.joined_rows_max): how long an answer takes "
+                "would tell.",
+                hint=f"Join {many[-1].alias} by equality with a unique key of it, or with fewer of its rows.",
             )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from noisegate.plan.units import UNIT, Determinant
 from noisegate.privacy.columns import OWN_UNIT, Source
 from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, walk
+from noisegate.query.values import INTS
 
 ColumnId = tuple[str, str]  # generated alias, name
 Find = Callable[[Name], tuple[Source, str] | None]
@@ -157,7 +158,7 @@ class Ties:
         classes = Classes()
         for op in held:
             pair = [self._id(side) for side in op.args]
-            if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
+            if len(pair) == 2 and pair[0] is not None and pair[1] is not None and self._alike(*op.args):
                 classes.union(pair[0], pair[1])
         for a, b in extra:
             classes.union(a, b)
@@ -168,6 +169,18 @@ class Ties:
         hit = self.find(name) if name is not None else None
         return (hit[0].sql_alias, hit[1]) if hit is not None else None
 
+    def _alike(self, one: Expr, other: Expr) -> bool:
+        """Whether equality of the two is that of their values: several bigints equal one double precision, and several
+        times of day one instant, so that equalities across such types do not add up."""
+        types = {self._type(one), self._type(other)}
+        return len(types) == 1 or types <= INTS
+
+    def _type(self, side: Expr) -> str:
+        if isinstance(side, Cast):
+            return "text"
+        hit = self.find(side) if isinstance(side, Name) else None
+        return hit[0].column(hit[1]).value.type if hit is not None else ""
+
     # -- how many rows --------------------------------------------------------------------------------------------
     def single(self, start: Iterable[Source], *, unit_known: bool = False) -> set[str]:
         """Generated aliases of the sources that have at most one row for a given row of each source in `start` (and, if
@@ -175,11 +188,14 @@ class Ties:
 
         Claim: so it is. Assumes: `keys` are enforced, and read again in the engine's transaction.
         Because: a source whose key is equated with expressions over sources that are themselves single contributes at
-        most one row. A condition restricts only the sources that it can remove: that of an outer join, its far side.
+        most one row; a LATERAL one does so for one row of each of those that it reads, which must be single before it.
+        A condition restricts only the sources that it can remove: that of an outer join, its far side, and its near
+        side, too, where a source of the far side is given.
         Checked by: tests/privacy/test_relation.py.
         """
+        start = list(start)
         single = {s.sql_alias for s in start} | {s.sql_alias for s in self.outer}
-        equalities = self._restricting()
+        equalities = self._restricting({s.alias for s in start})
         pending = [s for s in self.sources.values() if s.sql_alias not in single]
         progress = True
         while pending and progress:
@@ -188,14 +204,15 @@ class Ties:
                 known = self._known(source, equalities, single)
                 if unit_known and source.private:
                     known |= {c for d in source.determinants if d.label == UNIT for c in d.columns} | {OWN_UNIT}
-                if any(key <= known for key in source.keys):
+                if source.beside <= single and any(key <= known for key in source.keys):
                     single.add(source.sql_alias)
                     pending.remove(source)
                     progress = True
         return single
 
-    def _restricting(self) -> list[tuple[Op, frozenset[str]]]:
-        """Equalities, each with the aliases (of the text) of the sources whose rows it restricts."""
+    def _restricting(self, given: set[str]) -> list[tuple[Op, frozenset[str]]]:
+        """Equalities, each with the aliases (of the text) of the sources whose rows it restricts. given: those whose
+        row is there."""
         everything = frozenset(self.sources)
         found = [(c, everything) for c in self.where if isinstance(c, Op) and c.op == "="]
         pending: list[From] = [self.tree]
@@ -208,7 +225,7 @@ class Ties:
                 continue
             side = {"left": node.right, "right": node.left}.get(node.kind, node)
             conditions = conjuncts_of(node.on) or self.using(node)
-            restricted = frozenset(aliases_of(side))
+            restricted = frozenset(aliases_of(node if given & set(aliases_of(side)) else side))
             found += [(c, restricted) for c in conditions if isinstance(c, Op) and c.op == "="]
         return found
 

@@ -9,6 +9,7 @@ from noisegate.errors import Internal, Unsupported
 from noisegate.plan.units import UNIT, Determinant
 from noisegate.privacy.bodies import Body, Output
 from noisegate.privacy.columns import OWN_UNIT, Fact
+from noisegate.privacy.forms import settled
 from noisegate.query.interval import hull
 from noisegate.query.tree import SetOp
 from noisegate.query.values import NUMBERS, Value
@@ -43,13 +44,16 @@ def combine(query: SetOp, left: Body, right: Body) -> Body:
             hint=f"Add the unit's column to both, or use {query.op.upper()} ALL where that is meant.",
         )
     word = query.op.upper() + (" ALL" if query.all else "")
-    sides = " ".join((_branch(left, outputs), word, _branch(right, outputs)))
+    sides = " ".join((_branch(left, outputs, merges), word, _branch(right, outputs, merges)))
     keys = () if query.all else (frozenset(shown | {OWN_UNIT}),)
     return Body(sides, outputs, True, left.unit, determinants, keys, ())
 
 
-def _branch(body: Body, outputs: Sequence[Output]) -> str:
-    columns = [f"b.c{i}" for i in range(len(outputs))]
+def _branch(body: Body, outputs: Sequence[Output], merges: bool) -> str:
+    """A branch. Where rows are compared, in the form in which equal values are the same value: which of them stays is
+    for the executor to choose."""
+    values = [replace(o.value, sql=f"b.c{i}", column=None, const=None) for i, o in enumerate(outputs)]
+    columns = [f"{settled(v).sql if merges else v.sql} AS c{i}" for i, v in enumerate(values)]
     return f"(SELECT {', '.join([*columns, 'b.u'])} FROM ({body.sql}) AS b)"
 
 
@@ -58,12 +62,14 @@ def _united(a: Output, b: Output) -> Output:
     if x.type != y.type:
         raise Unsupported(
             "the branches of a set operation have columns of different types",
-            name=a.name,
+            name=a.name.partition("\0")[0],
             hint="Cast both to one type.",
         )
     labels = x.labels if x.labels == y.labels else ()
     if x.type == "enum" and x.enum_type != y.enum_type:
-        raise Unsupported("the branches of a set operation have columns of different types", name=a.name)
+        raise Unsupported(
+            "the branches of a set operation have columns of different types", name=a.name.partition("\0")[0]
+        )
     value = Value(
         x.sql,
         x.type,

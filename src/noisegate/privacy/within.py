@@ -11,23 +11,21 @@ from fractions import Fraction
 
 from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.privacy.columns import Fact
+from noisegate.privacy.forms import SORTABLE, settled, shown, sort_sql, tie_break
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.world import Relation
 from noisegate.query.interval import ANY, Interval, between, hull, point
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.numbers import narrow
-from noisegate.query.tree import Call, Expr, Select, SortKey, walk
-from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value, tame_float, tame_numeric
+from noisegate.query.tree import Call, Expr, Name, Select, SortKey, Subquery, same_expression, walk
+from noisegate.query.values import INT_RANGES, INTS, NUMBERS, Value, single, tame_float, tame_numeric
 from noisegate.query.words import ANSWERED_AGGREGATES, OTHER_AGGREGATES, ROW_AGGREGATES
 
 AGGREGATES = ANSWERED_AGGREGATES | OTHER_AGGREGATES
 _COUNT = INT_RANGES["int8"]
 _ORDERED = frozenset("row_number ntile lag lead first_value last_value nth_value".split())  # ties would show scan order
 _RANKS = frozenset("rank dense_rank percent_rank cume_dist".split())
-_SORTABLE = frozenset(
-    "int2 int4 int8 numeric float4 float8 text bpchar bool date time timestamp timestamptz uuid enum".split()
-)
 _END = r"(unbounded preceding|unbounded following|current row|[0-9]{1,9} (?:preceding|following))"
 _FRAME = re.compile(rf"(rows|groups|range)( between)? {_END}( and {_END})?\Z")
 _SPREADS = frozenset("variance var_samp var_pop stddev stddev_samp stddev_pop".split())
@@ -41,18 +39,32 @@ class Within:
         self._relation = relation
         self._select = select
         self._keys: list[Value] = []
-        self.scope = Scope(resolver.column, resolver.world.constants, special=self._special)
+        self._settled = False  # whether a key's form differs from the text's
+        self.scope = Scope(self._column, resolver.world.constants, special=self._special)
         limits = [resolver.world.snapshot.policy.limits_of(k) for k in resolver.world.limits]
         self._rows = max((x.rows_per_group_max or 1 for x in limits), default=1)
 
     def group_by(self, keys: Sequence[Value]) -> None:
         self._keys = list(keys)
+        raw = [compile_expr(e, self._resolver.scope).sql for e in self._select.group]
+        self._settled = any(k.sql != sql for k, sql in zip(keys, raw, strict=True))
+
+    def _column(self, name: Name) -> Value:
+        """A column outside of aggregates that is no key: PostgreSQL takes it as determined by a primary key among the
+        keys, and so does the data server, where the keys stand as they are."""
+        hit = self._resolver.find(name)
+        if self._settled and hit is not None and hit[0] in self._resolver.sources:
+            raise _ungrouped(name.parts[-1])
+        return self._resolver.column(name)
+
+    def _key(self, expr: Expr) -> Value | None:
+        """The group key that an expression is."""
+        pairs = zip(self._select.group, self._keys, strict=False)
+        return next((key for text, key in pairs if same_expression(text, expr)), None)
 
     def output(self, expr: Expr) -> Value:
         """An output of a grouped block: a group key keeps its settled form."""
-        value = compile_expr(expr, self.scope)
-        plain = next((k for k in self._keys if k.sql == settled(value).sql), None)
-        return plain if plain is not None else value
+        return compile_expr(expr, self.scope)
 
     def fact(self, expr: Expr, fact: Fact) -> Fact:
         counted = isinstance(expr, Call) and expr.name == "count" and expr.over is None
@@ -77,6 +89,11 @@ class Within:
         return int(const.number)
 
     def _special(self, expr: Expr) -> Value | None:
+        key = self._key(expr) if self._keys else None
+        if key is not None:
+            return key
+        if self._settled and isinstance(expr, Subquery):
+            raise _ungrouped("select")
         if isinstance(expr, Call) and expr.over is not None:
             return self._window(expr)
         if isinstance(expr, Call) and (expr.name in AGGREGATES or expr.within):
@@ -99,7 +116,8 @@ class Within:
             return self._ordered_set(call, scope, tail)
         if len(call.args) != 1:
             raise self._refuse(call)
-        arg = compile_expr(call.args[0], scope)
+        arg = shown(compile_expr(call.args[0], scope))
+        arg = settled(arg) if call.distinct else arg  # which of several equal values is taken would show in the scale
         word = "DISTINCT " if call.distinct else ""
         match call.name:
             case "count":
@@ -108,8 +126,8 @@ class Within:
                 return self._sum(call, arg, word, tail)
             case "avg":
                 return self._avg(call, arg, word, tail)
-            case "min" | "max" if arg.type in _SORTABLE - {"bool"}:
-                return settled(replace(arg, sql=f"pg_catalog.{call.name}({arg.sql}){tail}", column=None, const=None))
+            case "min" | "max" if arg.type in SORTABLE - {"bool"}:
+                return settled(_anew(arg, f"pg_catalog.{call.name}({arg.sql}){tail}"))
             case "bool_and" | "bool_or" | "every" if arg.type == "bool":
                 return Value(f"pg_catalog.{call.name}({arg.sql}){tail}", "bool")
             case name if name in _SPREADS and arg.type in NUMBERS:
@@ -135,7 +153,8 @@ class Within:
             return Value(f"pg_catalog.sum({word}{kept.sql}){tail}", "numeric", ANY, bound, arg.scale)
         if arg.type in ("float4", "float8"):
             sql = f"(pg_catalog.sum({word}({tame_float(arg).sql})::pg_catalog.numeric){tail})::pg_catalog.float8"
-            return Value(sql, "float8", ANY, bound)
+            whole = Value(sql, "float8", ANY, bound)
+            return whole if arg.type == "float8" else single(whole)
         raise self._refuse(call)
 
     def _declared(self, arg: Value) -> Fraction | None:
@@ -172,12 +191,12 @@ class Within:
         if len(call.within) != 1:
             raise self._refuse(call)
         key = call.within[0]
-        arg = compile_expr(key.expr, scope)
+        arg = shown(compile_expr(key.expr, scope))
         order = f"WITHIN GROUP (ORDER BY {{}}{_direction(key)})"
-        if call.name == "mode" and not call.args and arg.type in _SORTABLE:
+        if call.name == "mode" and not call.args and arg.type in SORTABLE:
             kept = settled(arg)
-            return replace(kept, sql=f"pg_catalog.mode() {order.format(kept.sql)}{tail}", column=None, const=None)
-        if call.name not in ("percentile_cont", "percentile_disc") or len(call.args) != 1 or arg.type not in _SORTABLE:
+            return _anew(kept, f"pg_catalog.mode() {order.format(kept.sql)}{tail}")
+        if call.name not in ("percentile_cont", "percentile_disc") or len(call.args) != 1 or arg.type not in SORTABLE:
             raise self._refuse(call)
         const = self._resolver.world.constants.get((call.args[0].start, call.args[0].end))
         if const is None or const.number is None or not 0 <= const.number <= 1:
@@ -189,7 +208,7 @@ class Within:
             arg = tame_float(arg)
         kept = settled(arg)
         sql = f"pg_catalog.{call.name}({share}) {order.format(kept.sql)}{tail}"
-        return replace(kept, sql=sql, column=None, const=None, exponents=None)
+        return replace(_anew(kept, sql), exponents=None, finite=None)
 
     def _refuse(self, call: Call) -> NoisegateError:
         if call.name in ROW_AGGREGATES:
@@ -233,7 +252,7 @@ class Within:
             if call.distinct:
                 raise self._refuse(call)
             return self._aggregate(call, scope, over)
-        args = [compile_expr(a, scope) for a in call.args]
+        args = [shown(compile_expr(a, scope)) for a in call.args]
         match name, len(args):
             case (("row_number" | "rank" | "dense_rank"), 0):
                 return Value(f"pg_catalog.{name}(){over}", "int8", between(1, 2**62), between(1, self._rows), 0)
@@ -245,10 +264,10 @@ class Within:
             case (("lag" | "lead"), (1 | 2 | 3)):
                 return self._shifted(call, args, over)
             case (("first_value" | "last_value"), 1):
-                return replace(args[0], sql=f"pg_catalog.{name}({args[0].sql}){over}", column=None, const=None)
+                return _anew(args[0], f"pg_catalog.{name}({args[0].sql}){over}")
             case "nth_value", 2:
                 n = max(self.count(call.args[1], 10**6), 1)
-                return replace(args[0], sql=f"pg_catalog.nth_value({args[0].sql}, {n}){over}", column=None, const=None)
+                return _anew(args[0], f"pg_catalog.nth_value({args[0].sql}, {n}){over}")
             case _:
                 raise Unsupported(f"window function {name} is not supported in a private question", name=name)
 
@@ -266,8 +285,9 @@ class Within:
             fallback = default.sql if default.type not in INTS else f"({narrow(default, value.type).sql})"
             inner = f"{value.sql}, {self.count(call.args[1], 10**6)}, {fallback}"
             safe, bound = hull([value.safe, default.safe]), hull([value.bound, default.bound])
-            value = replace(value, safe=safe, bound=bound, exponents=None, scale=0 if value.type in INTS else None)
-        return replace(value, sql=f"pg_catalog.{call.name}({inner}){over}", column=None, const=None)
+            scale = 0 if value.type in INTS else None
+            value = replace(value, safe=safe, bound=bound, exponents=None, scale=scale, finite=None, chars=None)
+        return _anew(value, f"pg_catalog.{call.name}({inner}){over}")
 
     def _frame(self, words: str) -> str:
         """The frame, of known words only."""
@@ -283,7 +303,7 @@ class Within:
         parts = [*first, *(self._key_sql(k) for k in keys)]
         ties = self._keys if self._select.grouped else self._observed()
         parts += [t for v in ties for t in tie_break(v)]
-        if self._relation.unit is not None:
+        if self._relation.unit is not None and (self._keys or not self._select.grouped):
             parts.append(self._relation.unit.sql)
         return f" ORDER BY {', '.join(dict.fromkeys(parts))}" if parts else ""
 
@@ -310,42 +330,18 @@ class Within:
         return list(found.values())
 
 
-def settled(value: Value) -> Value:
-    """A form in which equal values are the same value, whichever row they come from.
-
-    Claim: `=` implies equal bytes. Because: trailing zeros, negative zero and trailing blanks are gone; other types
-    that may be grouped have one form for a value (text has a deterministic collation).
-    """
-    match value.type:
-        case "numeric" if value.scale is None:
-            return replace(value, sql=f"pg_catalog.trim_scale({value.sql})")
-        case "numeric" if value.column is None and value.const is None and value.scale is not None:
-            return replace(value, sql=f"pg_catalog.round({value.sql}, {value.scale})")
-        case "float4" | "float8":
-            return replace(value, sql=f"({value.sql} + '0'::pg_catalog.{value.type})")
-        case "bpchar":
-            return replace(value, sql=f"(({value.sql})::pg_catalog.text)::pg_catalog.bpchar")
-        case t if t in _SORTABLE:
-            return value
-        case _:
-            raise Unsupported(f"a value of type {value.type} cannot be grouped in a private question")
+def _anew(value: Value, sql: str) -> Value:
+    """One of the values, or NULL, from several rows."""
+    return replace(value, sql=sql, column=None, const=None, null=True)
 
 
-def sort_sql(value: Value) -> str:
-    if value.type not in _SORTABLE:
-        raise Unsupported(f"a value of type {value.type} cannot be ordered in a private question")
-    return value.sql
-
-
-def tie_break(value: Value) -> list[str]:
-    """Sort keys under which rows that tie show the same bytes."""
-    if value.type not in _SORTABLE:
-        return [f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
-    if value.type in ("text", "bpchar") or (value.type == "numeric" and value.scale is None):
-        return [f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
-    if value.type in ("float4", "float8"):
-        return [value.sql, f'({value.sql})::pg_catalog.text COLLATE pg_catalog."C"']
-    return [value.sql]
+def _ungrouped(column: str) -> NoisegateError:
+    return Unsupported(
+        f'column "{column}" must appear in the GROUP BY clause or be used in an aggregate function',
+        name=column,
+        detail="A subquery inside a private question groups numbers and floating point by a canonical form.",
+        hint="Add what it depends on to the GROUP BY clause, or use min or max of it.",
+    )
 
 
 def _direction(key: SortKey) -> str:

@@ -6,7 +6,7 @@ have a scope of names of their own, so `walk` does not go into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 NUMBER = "number"  # a bare number: integer, bigint or numeric by its size
 FIELD = "field"  # the field of EXTRACT: a word, not an expression
@@ -355,6 +355,18 @@ def children(node: Expr) -> list[Expr]:
         case Case():
             parts = [e for pair in node.whens for e in pair]
             return [*([node.operand] if node.operand else []), *parts, *([node.default] if node.default else [])]
+
+
+def same_expression(a: object, b: object) -> bool:
+    """Whether two expressions say the same at different places. (Subqueries are never taken for the same.)"""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(same_expression, a, b))
+    if isinstance(a, Subquery) or not is_dataclass(a):
+        return a == b
+    names = (f.name for f in fields(a) if f.name not in ("start", "end"))
+    return all(same_expression(getattr(a, name), getattr(b, name)) for name in names)
 
 
 def _ordering(node: Call) -> list[Expr]:

@@ -60,6 +60,7 @@ class Value:
     element: str = ""  # of an array: its items' type; of an interval: 'age' or 'difference' of two timestamps
     local: Interval | None = None  # of a timestamptz made of a date: its bound by the session's own clocks
     chars: int | None = None  # of a text: the most characters that it may have, by its type
+    respelled: bool = False  # of a column of a nested query: equal numerics may show different trailing zeros
 
     @property
     def known(self) -> tuple[str, ...] | None:
