@@ -112,10 +112,10 @@ def analyse(
         keys,
         bounds,
         declared,
-        limits.group_size_min,
+        _group_size_min(resolver, snapshot),
         hide,
         tuple(outputs),
-        _tables(relation),
+        _tables(resolver),
         (("TimeZone", time_zone),),
         _describe(relation, bounds, keys, declared, rows.rows, snapshot),
         tuple(sorted(resolver.world.used)),
@@ -158,8 +158,15 @@ def _further(
     return tuple(queries)
 
 
-def _tables(relation: PrivateRelation) -> tuple[tuple[str, str, str], ...]:
-    found = {(t.schema, t.name, t.fingerprint) for t in relation.tables}
+def _group_size_min(resolver: Resolver, snapshot: Snapshot) -> int:
+    """The strictest of all tables that a group is made of: the promise holds for each."""
+    limits = [snapshot.policy.limits_of(name) for name in resolver.world.limits]
+    return max(x.group_size_min or 1 for x in limits)
+
+
+def _tables(resolver: Resolver) -> tuple[tuple[str, str, str], ...]:
+    """All that the generated SQL reads, subqueries in keys and aggregates too: to be asked when all is compiled."""
+    found = {(t.schema, t.name, t.fingerprint) for t in resolver.world.tables.values()}
     return tuple(sorted(found))
 
 
