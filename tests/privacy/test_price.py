@@ -99,14 +99,21 @@ def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
         assert f.groups.delta <= delta / 2
 
 
-def test_equal_totals_are_measured_once_and_a_hidden_count_gets_a_tenth(analyses: list[Analysis]) -> None:
+def test_equal_totals_are_measured_once_and_a_hidden_count_gets_what_it_needs(analyses: list[Analysis]) -> None:
     plan, _ = price([analyses[5]], Decimal(1), Decimal("1e-6"))
     (once,) = plan.fragments[0].clips
     assert once.epsilon + once.choice == 1
     plan, _ = price([analyses[3]], Decimal(1), Decimal("1e-6"))
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection)
-    assert f.measurements[f.groups.measurement].epsilon == Fraction(1, 10)
+    assert f.measurements[f.groups.measurement].epsilon == Fraction(154, 1000), "3/290 ln(3e6): 300 units pass"
+    assert f.groups.threshold <= 310
+    dear, _ = price([analyses[3]], Decimal(100), Decimal("1e-6"))
+    cheap, _ = price([analyses[3]], Decimal("0.1"), Decimal("1e-6"))
+    shares = [p.fragments[0].measurements[0].epsilon / p.fragments[0].epsilon for p in (dear, cheap)]
+    assert shares == [Fraction(1, 20), Fraction(1, 4)], "no more than it needs, and no more than a quarter"
+    plan, _ = price([analyses[6]], Decimal(1), Decimal("1e-6"))
+    assert plan.fragments[0].epsilon == 1
     plan, _ = price([analyses[4]], Decimal(1), Decimal("1e-6"))
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection) and f.measurements[f.groups.measurement].epsilon == 1, "selected on it"
@@ -125,7 +132,7 @@ def test_shares_follow_public_scales(analyses: list[Analysis]) -> None:
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection)
     units = f.measurements[f.groups.measurement].epsilon
-    assert units >= Fraction(1, 10), "what selects the groups gets no less than if nobody had asked for it"
+    assert units >= Fraction(15, 100), "what selects the groups gets no less than if nobody had asked for it"
 
 
 def test_aggregates_share_what_is_the_same(analyses: list[Analysis]) -> None:

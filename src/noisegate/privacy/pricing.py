@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_DOWN, Context, Decimal
@@ -31,7 +32,9 @@ from noisegate.plan.measure import (
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import UNITS, Answer, Leaves, Total
 
-SELECTION_SHARE = Fraction(1, 10)  # of a fragment's price, for the unit count that only selects or hides groups
+HIDING_SHARE = Fraction(1, 10)  # of a fragment's price, for a unit count that only hides declared groups
+SELECTION_LEAST, SELECTION_MOST = Fraction(1, 20), Fraction(1, 4)  # the same, where it only selects groups
+SELECTION_AIM = 300  # units: groups of this size shall be shown, if the most is enough for that
 HIDE_BELOW = 1
 TREE_SPREAD = CHOICE_SPREAD = 4  # beside Total.spread
 
@@ -56,7 +59,7 @@ def _divide_down(x: Decimal, parts: int) -> Decimal:
 
 
 def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
-    prices = allocate(epsilon, [*_total_parts(a), *(_leaves_part(a, one) for one in a.leaves)])
+    prices = allocate(epsilon, [*_total_parts(a, epsilon, delta), *(_leaves_part(a, one) for one in a.leaves)])
     of_totals = list(zip(a.totals, a.columns, prices, strict=False))
     measurements = tuple(
         Measurement(names, total.what, total.per_group, a.bounds.groups, paid)
@@ -102,19 +105,29 @@ def _units_column(a: Analysis) -> tuple[str, ...]:
     return next((names for total, names in zip(a.totals, a.columns, strict=True) if total == UNITS), ())
 
 
-def _total_parts(a: Analysis) -> list[Part]:
-    """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked
-    for, and one that would get less and selects groups, gets SELECTION_SHARE."""
+def _total_parts(a: Analysis, epsilon: Fraction, delta: Decimal) -> list[Part]:
+    """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked for, and
+    one that would get less and selects groups, gets what selecting or hiding needs."""
     asked = {t.identity for answer in a.answers for t in answer.totals}
     parts = [Part(s := a.bounds.groups * t.per_group, Fraction(s, t.spread)) for t in a.totals]
     if len(parts) + len(a.leaves) == 1 or UNITS not in a.totals:
         return parts
     units = a.totals.index(UNITS)
-    extra = UNITS.identity not in asked
+    needed = _selection_share(a, epsilon, delta) if a.selects else HIDING_SHARE
     others = sum(t.spread for t in a.totals) - 1 + TREE_SPREAD * len(a.leaves)
-    if extra or (a.selects and Fraction(1, 1 + others) < SELECTION_SHARE):
-        parts[units] = Part(parts[units].sensitivity, Fraction(1), SELECTION_SHARE)
+    if UNITS.identity not in asked or (a.selects and Fraction(1, 1 + others) < needed):
+        parts[units] = Part(parts[units].sensitivity, Fraction(1), needed)
     return parts
+
+
+def _selection_share(a: Analysis, epsilon: Fraction, delta: Decimal) -> Fraction:
+    """The share with which groups of SELECTION_AIM units pass: the threshold is about k + K/share * ln(K/delta)."""
+    if delta <= 0:
+        return SELECTION_MOST
+    distance = max(SELECTION_AIM - a.group_size_min, a.group_size_min)
+    needed = a.bounds.groups * math.log(a.bounds.groups / float(delta)) / distance
+    share = Fraction(round(needed / float(epsilon) * 1000), 1000)
+    return min(max(share, SELECTION_LEAST), SELECTION_MOST)
 
 
 def _leaves_part(a: Analysis, one: Leaves) -> Part:
