@@ -8,7 +8,8 @@
     DETAIL: ...
     HINT: ...
 
-`as poor` at the end of a heading, behind a bar, names the analyst who asks.
+Answers have the EXPLAIN lines that matter below the dashes, and their file starts with a title and a few sentences, of
+which docs/sql.md is made. `as poor` at the end of a heading, behind a bar, names the analyst who asks.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ class Case:
         return f"=== {heading}\n{setup}{self.sql}\n{RULE}\n{outcome}\n"
 
 
+def preface_of(path: Path) -> str:
+    """What stands above the first case: a title, and sentences; in files of answers only."""
+    return _HEADING.split(path.read_text())[0]
+
+
 def cases_of(path: Path) -> list[Case]:
     pieces = _HEADING.split(path.read_text())
-    assert not pieces[0].strip(), f"{path.name} starts without a heading"
+    assert not pieces[0].strip() or pieces[0].startswith("# "), f"{path.name} starts without a heading"
     return [_case(*pair) for pair in zip(pieces[1::2], pieces[2::2], strict=True)]
 
 
@@ -91,7 +97,30 @@ def plan(connection: psycopg.Connection, case: Case) -> str:
     return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {case.sql}".encode()))
 
 
+_LEFT_OUT = ("Private statement", "Group key:", "Expected error", "Budget left")
+
+
+def digest(connection: psycopg.Connection, case: Case) -> str:
+    """What EXPLAIN says of units, bounds, groups and measurements, once the case is answered; else its refusal."""
+    refused = refusal(connection, case)
+    if refused != ANSWERED:
+        return refused
+    found: list[str] = []
+    in_sql = False
+    for line in plan(connection, case).splitlines():
+        text = line.strip()
+        in_sql = text.startswith("Engine SQL") or (in_sql and line.startswith("      "))
+        if not in_sql and not text.startswith(_LEFT_OUT):
+            found.append(" " * (2 if line.startswith("      ") else 0) + _PRICES.sub("", text))
+    fragments = [line for line in found if line.startswith("Fragment")]
+    return "\n".join(line for line in found if len(fragments) > 1 or not line.startswith("Fragment"))
+
+
+_PRICES = re.compile(r"  \(epsilon .*|[,;] epsilon .*|, \d+% of the price| and a noisy count of .*")
+
+
 def rewrite(path: Path, outcomes: list[str]) -> None:
     """Write the file anew, with these outcomes."""
     cases = cases_of(path)
-    path.write_text("\n".join(case.text(outcome) for case, outcome in zip(cases, outcomes, strict=True)))
+    texts = [case.text(outcome) for case, outcome in zip(cases, outcomes, strict=True)]
+    path.write_text(preface_of(path) + "\n".join(texts))

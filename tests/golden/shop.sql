@@ -10,4 +10,5 @@ CREATE TABLE orders (
     id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(10,2), quantity int, note text, placed timestamptz,
     country text);
 CREATE TABLE order_lines (order_id bigint NOT NULL REFERENCES orders, product text, price numeric(10,2));
+CREATE VIEW big_orders AS SELECT id, user_id, amount, placed FROM orders WHERE amount > 100;
 CREATE TABLE salaries (user_id bigint, salary int);

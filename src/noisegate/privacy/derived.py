@@ -11,9 +11,11 @@ from dataclasses import replace
 
 from noisegate.errors import Unsupported, about
 from noisegate.plan.units import Determinant
+from noisegate.privacy.anchor import unit_name
 from noisegate.privacy.bodies import Body, Output, source_of
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source
 from noisegate.privacy.forms import settled, shown, sort_sql
+from noisegate.privacy.hints import joined_answer
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.ties import ColumnId
@@ -72,7 +74,11 @@ def _renamed(body: Body, wanted: Sequence[str]) -> Body:
 
 def _select(select: Select, world: World, outer: Resolver | None) -> Body:
     if select.source is None:
-        raise Unsupported("a subquery without FROM is not supported in a private question", name="select")
+        raise Unsupported(
+            "a subquery without FROM is not supported in a private question",
+            name="select",
+            hint="Write its expressions where they are used.",
+        )
     if select.sets is not None:
         raise Unsupported(
             "GROUPING SETS inside a private question are not supported",
@@ -174,7 +180,7 @@ def _distinct(select: Select, resolver: Resolver, relation: Relation, within: Wi
         raise Unsupported(
             "DISTINCT ON inside a private question needs the privacy unit among its columns",
             name="distinct",
-            hint="Write DISTINCT ON (the unit's column, ...), or use GROUP BY.",
+            hint=f"Write DISTINCT ON ({unit_name(relation.anchor)}, ...), or use GROUP BY.",
         )
     first = [sort_sql(v) for v in values]
     rest = [k for k in select.order if not any(compile_expr(k.expr, within.scope).sql == v.sql for v in values)]
@@ -195,8 +201,8 @@ def _limit(select: Select, relation: Relation, within: Within, ordered: bool) ->
             "LIMIT over the rows of several people is not supported inside a private question",
             name="limit",
             detail="Which rows stay would depend on all of them.",
-            hint="Take each person's first rows: number them in a subquery by row_number() OVER (PARTITION BY the "
-            "unit's column ORDER BY ...) AS n, and ask WHERE n <= 3.",
+            hint="Take each person's first rows: number them in a subquery by row_number() OVER (PARTITION BY "
+            f"{unit_name(relation.anchor)} ORDER BY ...) AS n, and ask WHERE n <= 3.",
         )
     if select.with_ties:
         raise Unsupported("FETCH ... WITH TIES is not supported inside a private question", name="fetch")
@@ -228,8 +234,10 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
         raise Unsupported(
             "a subquery that aggregates over several people is a question of its own",
             name="select",
-            detail="Inside a private question, groups must be of one person each.",
-            hint="Add the privacy unit's column to its GROUP BY.",
+            detail="Beside one person's row, only that person's rows and released answers may count.",
+            hint=f"Add {unit_name(relation.anchor)} to its GROUP BY."
+            if keys
+            else f"Ask it for all values at once, and join its answer: {joined_answer(select)}",
         )
     within.group_by(keys)
     values = [shown(within.output(i.expr)) for i in select.items]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from noisegate.errors import NoisegateError, Refused, Unsupported
+from noisegate.privacy.anchor import unit_name
 from noisegate.privacy.columns import Fact
 from noisegate.privacy.forms import SORTABLE, settled, shown, sort_sql, tie_break
 from noisegate.privacy.joins import condition_sql
@@ -228,10 +229,11 @@ class Within:
         assert spec is not None
         parts = [compile_expr(e, self.scope) for e in spec.partition]
         if self._relation.anchor is not None and not self._relation.tied and not self.names_unit(parts):
+            anchor = self._relation.anchor
             raise Unsupported(
                 f"{call.name} OVER rows of several people is not supported inside a private question",
                 name="over",
-                hint="Add PARTITION BY the privacy unit's column.",
+                hint=f"Add PARTITION BY {unit_name(anchor)}." if anchor is not None else "Add PARTITION BY the unit.",
             )
         frame = self._frame(spec.frame)
         ordered = call.name in _ORDERED or (frame.startswith("rows") and call.name not in _RANKS)

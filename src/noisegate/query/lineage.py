@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from noisegate.errors import NoisegateError, Unsupported
-from noisegate.plan.units import Determinant, Label
+from noisegate.plan.units import UNIT, Determinant, Label
 from noisegate.query.grouping import without_brackets
 from noisegate.query.sections import Block, QueryText, Range, Source, is_word
 from noisegate.query.trees import Trees
@@ -155,7 +155,8 @@ class Lineage:
         return self._unit(block, self.block(block).people)
 
     def _unit(self, block: Block, people: list[Source]) -> str:
-        for source, _, positions in self._determinants(block, people):
+        found = sorted(self._determinants(block, people), key=lambda d: d[1] != UNIT)
+        for source, _, positions in found:
             names = [self.source(source, block).columns[p] for p in positions]
             return ", ".join(f"{source.alias}.{n}" if len(block.sources) > 1 else n for n in names)
         return "the unit"
