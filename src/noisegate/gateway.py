@@ -267,10 +267,11 @@ class Gateway:
             zone = settings.reading.time_zone
             with read_as(shape.reading.sql):
                 constants = decode_row(shape.parts, row)
-                job = AnalyseJob(shape.split.fragments, shape.outputs, constants, zone, shape.givens)
+                split = shape.split
+                job = AnalyseJob(split.fragments, shape.outputs, constants, zone, shape.givens, split.answered)
                 analyses = self._analyses.put(key, await self._pool.analyse(job))
         plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
-        await self._try_remainder(question, shape.split, plan, tables)
+        await self._try_remainder(question, shape.split, tables)
         return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))
 
     async def _constants(
@@ -286,11 +287,9 @@ class Gateway:
         (row,) = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
         return self._values.put(key, row) if are_fixed(shape.parts, row) else row
 
-    async def _try_remainder(
-        self, question: wire.Question, split: Split, plan: StatementPlan, tables: Sequence[NoisyTable]
-    ) -> None:
+    async def _try_remainder(self, question: wire.Question, split: Split, tables: Sequence[NoisyTable]) -> None:
         """Have PostgreSQL read what it will be asked over empty noisy tables: what it refuses is not charged."""
-        texts = [over_nothing(r, plan.fragments, tables, noisy) for r, noisy in remainders_of(split)]
+        texts = [over_nothing(r, tables, noisy) for r, noisy in remainders_of(split)]
         for sql in texts:
             if question.param_types:
                 names = await self._checker.type_names(question.param_types)

@@ -15,15 +15,15 @@ from noisegate.engine.interface import EngineSnapshot
 from noisegate.errors import Internal, TooComplex, TooManyRows
 from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release
-from noisegate.plan.measure import NoisyTable, StatementPlan
+from noisegate.plan.measure import FragmentPlan, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType
-from noisegate.plan.trust import Confidential, Receipt, Release
+from noisegate.plan.trust import Confidential, Receipt
 from noisegate.query.constants import text_of
 from noisegate.query.fragment import expressions_of
 from noisegate.query.split import Split
 from noisegate.query.total.casts import target_of
 from noisegate.query.tree import Given, walk
-from noisegate.room.remainder import Remainder, Stack, Texts, given_select, rewrite
+from noisegate.room.remainder import Remainder, Rows, Stack, Texts, given_select, rewrite
 from noisegate.wire import gate as wire
 
 DRAWS_ON_LOOP_MAX = 40  # about a millisecond; more are drawn on a thread
@@ -44,7 +44,7 @@ class Releasing:
     bind: bool
     joined_rows_max: int
     _values: dict[int, Values] = field(default_factory=dict)
-    _releases: list[Release] = field(default_factory=list)
+    _rows: list[Rows] = field(default_factory=list)  # of each noisy table
     _computed: list[Sequence[Texts]] = field(default_factory=list)
 
     async def prepare(self) -> None:
@@ -64,28 +64,29 @@ class Releasing:
                     self._values[i] = await self._evaluate(i)
             totals = await snapshot.run(plan, self._values)
             if draws(totals, plan) <= DRAWS_ON_LOOP_MAX:
-                self._release(totals, receipt)
+                self._release(totals, plan, receipt)
             else:
-                await asyncio.to_thread(self._release, totals, receipt)
-        return rewrite(remainder_of(self.split), self.plan.fragments, self.tables, self._releases, self._computed)
+                await asyncio.to_thread(self._release, totals, plan, receipt)
+        return rewrite(remainder_of(self.split), self.tables, self._rows, self._computed)
 
-    def _release(self, totals: Confidential, receipt: Receipt) -> None:
-        at = len(self._releases)
-        plan = self.plan.fragments[at]
+    def _release(self, totals: Confidential, plan: FragmentPlan, receipt: Receipt) -> None:
         done = release(totals, plan, receipt)
-        self._releases.append(done)
-        self._computed.append(computed(plan, self.tables[at], done))
+        if plan.levels is not None:
+            self._rows += done.levels
+            self._computed += [() for _ in done.levels]
+            return
+        self._computed.append(computed(plan, self.tables[len(self._rows)], done))
+        self._rows.append(done.rows)
 
     async def _evaluate(self, index: int) -> Values:
         given = self.split.givens[index]
-        if any(part.fragment >= len(self._releases) for i in given.noisy for part in self.split.answered[i].parts):
+        if any(part.fragment >= len(self._rows) for i in given.noisy for part in self.split.answered[i].parts):
             raise Internal("a subquery was about to be evaluated before its answers were released")
         sql = given_select(
             Remainder(given.sql, given.with_at, given.with_more, stacks_of(self.split)),
             given.noisy,
-            self.plan.fragments,
             self.tables,
-            [r.rows for r in self._releases],
+            self._rows,
             self._computed,
         )
         rows = await self.hidden.query(f"SELECT * FROM ({sql}) AS _ng_l LIMIT {ROWS_MAX + 1}", bind=self.bind)
@@ -100,7 +101,7 @@ class Releasing:
         most = ROWS_MAX if kinds else min(ROWS_MAX, self.joined_rows_max)
         if rows > most:
             raise TooComplex(
-                f"a subquery inside a private question has more than {most} rows",
+                f"a subquery or function inside a private question has more than {most} rows",
                 hint="Aggregate or filter it, or join the public table itself.",
             )
         if rows > 1 and "scalar" in kinds:

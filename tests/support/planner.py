@@ -83,7 +83,8 @@ class Planner:
         outputs = tuple(self.describe(f.describe_sql) for f in fragments)
         constants = self.constants(text, [e for f in fragments for e in expressions_of(f)])
         givens = tuple(self.describe(g.describe_sql) for g in split.givens)
-        analyses = analyse_job(AnalyseJob(fragments, outputs, constants, time_zone, givens), self.snapshot)
+        job = AnalyseJob(fragments, outputs, constants, time_zone, givens, split.answered)
+        analyses = analyse_job(job, self.snapshot)
         plan, tables = price(analyses, Decimal(epsilon), Decimal(delta))
         return Planned(plan, tables, analyses)
 

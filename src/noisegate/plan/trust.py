@@ -56,9 +56,11 @@ class Release:
 
     rows: (canonical key texts, noisy integers in the order of FragmentPlan.released), sorted by key. Of each row, in
     the same order: trees: the noisy counts of each tree's nodes, coarsest level first; choices: each choice's leaf.
+    levels: instead of rows, those of each grouping set that was asked for, where they are made consistent.
     """
 
     digest: str
     rows: tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...]
     trees: tuple[tuple[tuple[int, ...], ...], ...] = ()
     choices: tuple[tuple[int, ...], ...] = ()
+    levels: tuple[tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...], ...] = ()

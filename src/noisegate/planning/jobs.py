@@ -10,9 +10,10 @@ from noisegate.errors import Internal, NoisegateError, TooComplex
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.reading import OutputType
 from noisegate.plan.units import Determinant, determinants
+from noisegate.privacy.levels import with_levels
 from noisegate.privacy.planner import Analysis, analyse
 from noisegate.query.constants import Const, Span
-from noisegate.query.fragment import Fragment
+from noisegate.query.fragment import Answered, Fragment
 from noisegate.query.lineage import Tables
 from noisegate.query.split import Split, split
 
@@ -33,6 +34,7 @@ class AnalyseJob:
     constants: Mapping[Span, Const]
     time_zone: str
     givens: tuple[tuple[OutputType, ...], ...] = ()
+    answered: tuple[Answered, ...] = ()  # which fragments are grouping sets of one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,11 @@ def read_job(job: ReadJob, snapshot: Snapshot) -> Split:
 
 
 def analyse_job(job: AnalyseJob, snapshot: Snapshot) -> tuple[Analysis, ...]:
-    return tuple(
-        analyse(fragment, outputs, snapshot, job.constants, job.time_zone, job.givens)
-        for fragment, outputs in zip(job.fragments, job.outputs, strict=True)
-    )
+    def analysed(fragment: Fragment, outputs: Sequence[OutputType]) -> Analysis:
+        return analyse(fragment, outputs, snapshot, job.constants, job.time_zone, job.givens)
+
+    negative = snapshot.policy.answers.negative_counts
+    return with_levels(job.fragments, job.outputs, job.answered, analysed, negative=negative)
 
 
 def _too_complex() -> Failure:

@@ -155,6 +155,7 @@ def rows(c: Context, condition: str | None, what: str) -> Total:
         cap,
         f"at most {cap} rows per unit and group",
         spread=c.limits.spread,
+        counts=True,
     )
     return clipped(total, "{0}", 0, cap) if c.clips and cap >= CLIPPED_MIN else total
 
@@ -170,6 +171,7 @@ def units_with(condition: str, what: str = "units with a row that passes the FIL
         (f"(CASE WHEN {flag} THEN 1 ELSE 0 END)",),
         1,
         "each unit counts once",
+        counts=True,
     )
 
 

@@ -60,12 +60,12 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
             lines.append(
                 f"  clip chosen privately, {float(c.choice / (c.choice + c.epsilon)):.0%} of the price, at most "
                 f"{c.caps[-1]}; epsilon {show(c.choice + c.epsilon)}, discrete Laplace of scale "
-                f"{scale_for(c.groups * c.unit, c.epsilon):.6g} per unit of clip"
+                f"{scale_for(c.sensitivity(1), c.epsilon):.6g} per unit of clip{_at_levels(c.levels)}"
             )
             continue
         m = next(plain)
         lines.append(
-            f"  {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}), "
+            f"  {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}{_at_levels(m.levels)}), "
             f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
         )
     lines += [line for t in plan.trees for line in _tree(t)]
@@ -73,6 +73,10 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
         lines.append(f"Choice: {choice.what}, at most {choice.rows} of a unit per group")
         lines.append(f"  permute-and-flip over {plan.more[choice.query].leaves} values, epsilon {show(choice.epsilon)}")
     return lines
+
+
+def _at_levels(levels: int) -> str:
+    return f" in {levels} levels" if levels > 1 else ""
 
 
 def _used(total: Total, a: Analysis) -> str:
@@ -113,14 +117,18 @@ def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
         case "moment":
             return f"of second order: its sums have errors of at least {sd:.4g} steps{note}"
         case _:
-            return f"{sd:.4g}{' per unit of clip' if answer.totals[0].caps else ''}{note}"
+            return f"{sd:.4g}{' per unit of clip' if answer.totals[0].caps else ''}{note}{_at_most(a)}"
+
+
+def _at_most(a: Analysis) -> str:
+    return ", less where levels agree" if a.levels is not None else ""
 
 
 def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
     if total.caps:
         capped = [t.identity for t in a.totals if t.caps]
         clip = plan.clips[capped.index(total.identity)]
-        return scale_for(clip.groups * clip.unit, clip.epsilon)
+        return scale_for(clip.sensitivity(1), clip.epsilon)
     plain = [t.identity for t in a.totals if not t.caps]
     return noise_scale(plan.measurements[plain.index(total.identity)])
 

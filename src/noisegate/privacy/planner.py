@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from noisegate.errors import about
 from noisegate.plan.catalog import Snapshot
-from noisegate.plan.measure import Query
+from noisegate.plan.measure import Levels, Query
 from noisegate.plan.reading import OutputType
 from noisegate.policy.model import Limits as PolicyLimits
 from noisegate.privacy.aggregates import Aggregator
@@ -53,6 +53,13 @@ class Analysis:
     settings: tuple[tuple[str, str], ...]
     explain: tuple[str, ...]
     givens: tuple[int, ...] = ()
+    of_unit: bool = False  # its keys are functions of the unit
+    levels: Levels | None = None
+
+    @property
+    def questions(self) -> int:
+        """How many fragments it answers: grouping sets that are made consistent are one."""
+        return self.levels.asked if self.levels is not None else 1
 
     @property
     def selects(self) -> bool:
@@ -119,6 +126,7 @@ def analyse(
         (("TimeZone", time_zone),),
         _describe(relation, bounds, keys, declared, rows.rows, snapshot),
         tuple(sorted(resolver.world.used)),
+        one_group or relation.one_row_per_unit,
     )
 
 

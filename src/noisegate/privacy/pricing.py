@@ -21,6 +21,7 @@ from noisegate.plan.measure import (
     DeclaredGroups,
     FragmentPlan,
     GroupKey,
+    Levels,
     Measurement,
     NoisyColumn,
     NoisyTable,
@@ -46,11 +47,13 @@ def price(analyses: Sequence[Analysis], epsilon: Decimal, delta: Decimal) -> tup
     selects no group from data costs no delta. Because: exact fractions. Checked by: tests/privacy/test_price.py.
     """
     selecting = sum(a.selects for a in analyses)
-    share = Fraction(epsilon) / len(analyses)
+    share = Fraction(epsilon) / sum(a.questions for a in analyses)
     delta_each = _divide_down(delta, selecting) if selecting else Decimal(0)
-    plans = tuple(_price_one(a, share, delta_each) for a in analyses)
+    plans = tuple(_price_one(a, share * a.questions, delta_each) for a in analyses)
     charge = Charge(epsilon, delta if selecting else Decimal(0))
-    return StatementPlan(plans, charge), [noisy_table(a) for a in analyses]
+    return StatementPlan(plans, charge), [
+        table for a, plan in zip(analyses, plans, strict=True) for table in noisy_tables(a, plan)
+    ]
 
 
 def _divide_down(x: Decimal, parts: int) -> Decimal:
@@ -62,7 +65,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     prices = allocate(epsilon, [*_total_parts(a, epsilon, delta), *(_leaves_part(a, one) for one in a.leaves)])
     of_totals = list(zip(a.totals, a.columns, prices, strict=False))
     measurements = tuple(
-        Measurement(names, total.what, total.per_group, a.bounds.groups, paid)
+        Measurement(names, total.what, total.per_group, a.bounds.groups, paid, _levels(a))
         for total, names, paid in of_totals
         if not total.caps
     )
@@ -93,6 +96,31 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         trees,
         choices,
         a.givens,
+        _sums_of(a) if a.levels is not None else None,
+    )
+
+
+def _levels(a: Analysis) -> int:
+    return len(a.levels.sets) if a.levels is not None else 1
+
+
+def _sums_of(a: Analysis) -> Levels:
+    """The levels, with what is known of the released columns."""
+    assert a.levels is not None
+    named = {t.identity: (t, released_columns(t, names)) for t, names in zip(a.totals, a.columns, strict=True)}
+    nulls = [(answer, named.get(answer.null_by.identity)) for answer in a.answers if answer.null_by is not None]
+    parts = {
+        column: count[1][0]
+        for answer, count in nulls
+        if count is not None
+        for total in answer.totals
+        for column in named[total.identity][1]
+    }
+    return replace(
+        a.levels,
+        counts=tuple(column for total, columns in named.values() if total.counts for column in columns),
+        pairs=tuple((columns[0], columns[1], total.pair) for total, columns in named.values() if total.pair),
+        parts=tuple(parts.items()),
     )
 
 
@@ -143,7 +171,16 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
     width = len(columns)
     sums = tuple(names[count + width * j : count + width * (j + 1)] for j in range(count))
     return Clip(
-        columns, total.what, total.caps, names[:count], sums, a.bounds.groups, choice, paid - choice, total.cap_unit
+        columns,
+        total.what,
+        total.caps,
+        names[:count],
+        sums,
+        a.bounds.groups,
+        choice,
+        paid - choice,
+        total.cap_unit,
+        _levels(a),
     )
 
 
@@ -178,7 +215,18 @@ def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal
     return Selection(index, a.group_size_min, delta, least)
 
 
-def noisy_table(a: Analysis) -> NoisyTable:
+def noisy_tables(a: Analysis, plan: FragmentPlan) -> list[NoisyTable]:
+    """One noisy table, or one for each grouping set that is made consistent."""
+    table = _noisy_table(a, plan)
+    if a.levels is None:
+        return [table]
+    asked = a.levels.sets[: a.levels.asked]
+    return [
+        replace(table, keys=tuple(replace(table.keys[k], sql=f"k{i}") for i, k in enumerate(kept))) for kept in asked
+    ]
+
+
+def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
     """How a release becomes the columns that the remainder reads."""
     if len(a.outputs) != len(a.keys) + len(a.answers):
         raise Unsupported("the private question could not be typed")
@@ -197,7 +245,7 @@ def noisy_table(a: Analysis) -> NoisyTable:
         if answer.null_by is not None and answer.null_by.identity in where:
             sql = f"(CASE WHEN {where[answer.null_by.identity][0]} <= 0 THEN NULL ELSE {sql} END)"
         aggregates.append(NoisyColumn(sql, output.sql, output.collation))
-    return NoisyTable(keys, tuple(aggregates), tuple(computed))
+    return NoisyTable(keys, tuple(aggregates), tuple(computed), plan.released)
 
 
 def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from noisegate.errors import Internal
-from noisegate.plan.measure import FragmentPlan, NoisyColumn, NoisyTable
-from noisegate.plan.trust import Release
+from noisegate.plan.measure import NoisyColumn, NoisyTable
 
 Rows = Sequence[tuple[tuple[str | None, ...], tuple[int, ...]]]
 Texts = Sequence[str | None]
@@ -38,35 +37,26 @@ class Remainder:
 
 
 def rewrite(
-    remainder: Remainder,
-    plans: Sequence[FragmentPlan],
-    tables: Sequence[NoisyTable],
-    releases: Sequence[Release],
-    computed: Sequence[Sequence[Texts]],
+    remainder: Remainder, tables: Sequence[NoisyTable], rows: Sequence[Rows], computed: Sequence[Sequence[Texts]]
 ) -> str:
-    """The statement to run, with one CTE per stack. `computed`: the columns q0.. of each fragment's noisy table."""
-    return _with_tables(remainder, plans, tables, [release.rows for release in releases], computed)
+    """The statement to run, with one CTE per stack. `rows`: of each fragment's noisy table, as they were released;
+    `computed`: its columns q0.."""
+    return _with_tables(remainder, tables, rows, computed)
 
 
-def over_nothing(
-    remainder: Remainder,
-    plans: Sequence[FragmentPlan],
-    tables: Sequence[NoisyTable],
-    noisy: Sequence[int] | None = None,
-) -> str:
+def over_nothing(remainder: Remainder, tables: Sequence[NoisyTable], noisy: Sequence[int] | None = None) -> str:
     """The same statement over empty noisy tables: for PostgreSQL to read before anything is charged. `noisy`: the
     stacks that a closed subquery reads; None for all."""
-    nothing: list[Rows] = [() for _ in plans]
+    nothing: list[Rows] = [() for _ in tables]
     columns: list[list[Texts]] = [[() for _ in t.computed] for t in tables]
     if noisy is not None:
-        return given_select(remainder, noisy, plans, tables, nothing, columns)
-    return _with_tables(remainder, plans, tables, nothing, columns)
+        return given_select(remainder, noisy, tables, nothing, columns)
+    return _with_tables(remainder, tables, nothing, columns)
 
 
 def given_select(
     given: Remainder,
     noisy: Sequence[int],
-    plans: Sequence[FragmentPlan],
     tables: Sequence[NoisyTable],
     rows: Sequence[Rows],
     computed: Sequence[Sequence[Texts]],
@@ -74,12 +64,11 @@ def given_select(
     """A closed subquery over noisy tables. `noisy`: the stacks that it reads, whose fragments have rows."""
     if not noisy:
         return given.text
-    return _with_tables(given, plans, tables, rows, computed, noisy)
+    return _with_tables(given, tables, rows, computed, noisy)
 
 
 def _with_tables(
     remainder: Remainder,
-    plans: Sequence[FragmentPlan],
     tables: Sequence[NoisyTable],
     rows: Sequence[Rows],
     computed: Sequence[Sequence[Texts]],
@@ -89,7 +78,7 @@ def _with_tables(
         columns = _key_columns(stack, keys, fragment, tables) + _aggregate_columns(tables[fragment])
         if stack.rolled:
             columns.append(f"{sum(1 << i for i, key in enumerate(keys) if key is None)} AS g")
-        return _noisy_select(columns, plans[fragment], tables[fragment], rows[fragment], computed[fragment])
+        return _noisy_select(columns, tables[fragment], rows[fragment], computed[fragment])
 
     ctes = ", ".join(
         f"_ng_f{i} AS MATERIALIZED ({' UNION ALL '.join(part(stack, *p) for p in stack.parts)})"
@@ -100,13 +89,12 @@ def _with_tables(
     return f"{start} {ctes},{rest}" if remainder.with_more else f"{start}WITH {ctes} {rest}"
 
 
-def _noisy_select(
-    columns: Sequence[str], plan: FragmentPlan, table: NoisyTable, rows: Rows, computed: Sequence[Texts]
-) -> str:
+def _noisy_select(columns: Sequence[str], table: NoisyTable, rows: Rows, computed: Sequence[Texts]) -> str:
     """SELECT of a noisy table's columns over one fragment's rows."""
-    names = [*(k.name for k in plan.keys), *plan.released, *(f"q{i}" for i in range(len(table.computed)))]
-    arrays = [_text_array([row[0][i] for row in rows]) for i in range(len(plan.keys))]
-    arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(plan.released))]
+    width = len(table.keys)
+    names = [*(f"k{i}" for i in range(width)), *table.released, *(f"q{i}" for i in range(len(table.computed)))]
+    arrays = [_text_array([row[0][i] for row in rows]) for i in range(width)]
+    arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(table.released))]
     arrays += [_text_array(texts) for texts in computed]
     unnested = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
     return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({unnested}) AS r({', '.join(names)})"
