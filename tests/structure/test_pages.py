@@ -17,7 +17,7 @@ from noisegate.policy.load import load_text
 from noisegate.query.statements import SETTINGS
 from noisegate.query.total import ROWS
 from noisegate.query.words import ANSWERED_AGGREGATES
-from structure.pages import SQL_PAGE, spelled_names, with_table
+from structure.pages import RULES, SQL_PAGE, spelled_names, with_generated
 from support.sources import DOCS, PACKAGE, ROOT, written_files
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(PACKAGE.glob("*/README.md"))]
@@ -28,9 +28,10 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_the_table_of_total_functions_is_the_code() -> None:
+def test_the_page_of_sql_is_made_from_code_and_golden_files() -> None:
     page = SQL_PAGE.read_text()
-    assert page == with_table(page), "run: python tests/structure/pages.py"
+    assert page == with_generated(page), "run: PYTHONPATH=tests python tests/structure/pages.py"
+    assert set(RULES) == {path.stem for path in (ROOT / "tests" / "golden" / "answers").glob("*.txt")}
     assert {row.name for row in ROWS} <= spelled_names(page)
 
 

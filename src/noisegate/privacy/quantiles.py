@@ -90,8 +90,8 @@ def mode(c: Context) -> Answer:
             "mode() needs values that are known beforehand",
             name="mode",
             detail="The values of a column without a domain are read from people.",
-            hint="Take the largest count: GROUP BY the column ORDER BY count(*) DESC LIMIT 1; or let the data owner declare "
-            "a domain in the policy.",
+            hint="Take the largest count: GROUP BY the column ORDER BY count(*) DESC LIMIT 1; or let the data owner "
+            "declare a domain in the policy.",
         )
     values = tuple(sorted(known.values)) if value.type != "enum" else known.values
     values = values[::-1] if key.descending else values
