@@ -9,7 +9,7 @@ from noisegate.privacy.context import Context, arguments, both, cut, present, ro
 from noisegate.privacy.means import mean_pair
 from noisegate.privacy.totals import UNITS, Answer
 from noisegate.query.total import compile_expr
-from noisegate.query.values import NUMBERS
+from noisegate.query.values import NUMBERS, Value
 
 ONE_SD = ("sd", Fraction(1))
 
@@ -40,9 +40,10 @@ def _from_pair(c: Context) -> Answer | None:
     )
 
 
-def count_units(c: Context) -> Answer:
-    """count(DISTINCT unit): each unit counts once."""
-    total = UNITS if c.condition is None else units_with(c.condition)
+def count_units(c: Context, value: Value) -> Answer:
+    """count(DISTINCT unit): each unit counts once, if it has a row in which no outer join put NULL in its place."""
+    passes = present(c, value)
+    total = UNITS if passes is None else units_with(passes)
     return Answer((total,), cut(c, "{0}"), ONE_SD, of_units=True)
 
 

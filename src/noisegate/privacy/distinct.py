@@ -28,7 +28,7 @@ def count(c: Context) -> Answer:
     value = compile_expr(arg, c.scope)
     fact = c.relation.fact(value)
     if fact is not None and fact.unit:
-        return count_units(c)
+        return count_units(c, value)
     distinct = _set(c, value)
     total = Total(
         ("distinct count", distinct.sql), "distinct values", (), ("1",), (), distinct.values, _remark(c), distinct

@@ -182,7 +182,13 @@ def _given(expr: Given, resolver: Resolver) -> Value:
     resolver.world.used.add(expr.index)
     if expr.kind == "exists":
         return Value(f"(pg_catalog.cardinality({{given:{expr.index}:0}}) > 0)", "bool")
-    if len(types) != 1:
+    if len(types) > 1:
+        raise Unsupported(
+            "a row of several columns IN a subquery is not supported in a private question",
+            name=expr.kind,
+            hint="Join the subquery, or write EXISTS with an equality for each column.",
+        )
+    if not types:
         raise Internal("a closed subquery was not typed")
     kind = given_type(types[0].sql)
     if expr.kind == "scalar":

@@ -192,10 +192,11 @@ class Resolver:
         multiplied = fact.multiplied or bool(source.beside) or self.repeats(source)
         unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False
         certain = fact.not_null and (there or not nullable)
+        named = unit and there and not fact.missing  # rows of nobody are left out
         return replace(
             fact,
-            not_null=certain or (unit and there),
-            left_out=fact.left_out or (unit and there and not certain),
+            not_null=certain or named,
+            left_out=fact.left_out or (named and not certain),
             unit=unit,
             multiplied=multiplied,
             missing=fact.missing or (nullable and not there),
