@@ -72,13 +72,18 @@ def _noisy(plan: FragmentPlan, levels: Levels, rows: Sequence[Totals | None]) ->
     return found
 
 
-def _measure(plan: FragmentPlan, levels: Levels, column: str, rows: Sequence[Totals | None], scale: float) -> Noisy:
-    """One column. A sum beyond what the sampler takes is cut, which brings neighbours no further apart."""
+def exact_levels(plan: FragmentPlan, levels: Levels, column: str, rows: Sequence[Totals | None]) -> list[Ints]:
+    """The exact totals of one column at each level. `rows`: of the leaves, None where the engine saw none. A sum beyond
+    what the sampler takes is cut, which brings neighbours no further apart. Confidential in, confidential out."""
     at, most = plan.exact.index(column), TOTAL_MAX - 1
     leaves = np.array([row[at] if row is not None else 0 for row in rows], object).reshape(levels.sizes)
-    exact = [seen_by(leaves, kept) for kept in levels.sets]
-    cut = [min(max(n, -most), most) for level in exact for n in level.reshape(-1).tolist()]
-    drawn = np.array(add_noise(cut, scale), object)
+    return [np.clip(seen_by(leaves, kept), -most, most) for kept in levels.sets]
+
+
+def _measure(plan: FragmentPlan, levels: Levels, column: str, rows: Sequence[Totals | None], scale: float) -> Noisy:
+    """One column, with a draw of its own for every row of every level."""
+    exact = exact_levels(plan, levels, column, rows)
+    drawn = np.array(add_noise([n for level in exact for n in level.reshape(-1).tolist()], scale), object)
     ends = np.cumsum([level.size for level in exact])[:-1]
     return {
         kept: part.reshape(level.shape)
