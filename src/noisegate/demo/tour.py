@@ -47,8 +47,8 @@ PRODUCT: Final = Tour(
             "SELECT date_trunc('month', occurred_at)::date AS month, count(DISTINCT user_id) AS buyers\n"
             "FROM events WHERE kind = 'purchase' GROUP BY 1 ORDER BY 1",
             1,
-            "Months are read from the data, at a price in delta. Who buys in more than five months counts in five of "
-            "them: that is the small bias.",
+            "The policy bounds the days, so the months are known beforehand: no delta. Who buys in more than five of "
+            "them counts in five: that is the small bias.",
         ),
         Question(
             "How long is a visit, and what share has each device?",
@@ -60,12 +60,10 @@ PRODUCT: Final = Tour(
             "Everything over the aggregates (WITH, windows, arithmetic) is PostgreSQL's own, and free.",
         ),
         Question(
-            "In which small countries are they?",
-            "SELECT c.name AS country, count(*) AS people\n"
-            "FROM users u JOIN countries c ON c.code = u.country\n"
-            "WHERE c.population < 6000000 GROUP BY c.name ORDER BY people DESC, country",
+            "How many are 65 and older?",
+            "SELECT age, count(*) AS people FROM users WHERE age >= 65 GROUP BY age ORDER BY age",
             1,
-            "These groups are read from the data: one with fewer than 20 people never appears.",
+            "Ages are read from the data, at a price in delta: a group with fewer than 20 people never appears.",
         ),
     ),
     refused="SELECT plan, country, age FROM users WHERE id = 42",
@@ -100,7 +98,7 @@ FLIGHTS: Final = Tour(
             "FROM flights f JOIN airlines a ON a.carrier = f.carrier\n"
             "GROUP BY a.name ORDER BY aircraft DESC",
             1,
-            "airlines is public and joins freely. Its names are groups read from the data: small ones do not appear.",
+            "airlines is public and joins freely. All of its names are groups, at no delta, with noise.",
         ),
         Question(
             "What share of flights leaves when?",
