@@ -21,14 +21,14 @@ FOLDER = Path(__file__).parent
 USERS, EVENTS = 300, 6_000
 EPSILON = 1_000_000_000_000
 PRICE = f"""
-limits: {{groups_per_unit_max: 100, rows_per_group_max: 500, group_size_min: 1}}
+limits: {{groups_per_unit_max: 100, rows_per_group_max: 500, sampled_rows_max: 500, group_size_min: 1}}
 price: {{epsilon: 1, epsilon_max: {EPSILON}, delta: 1e-9}}
 budgets: {{dataset: {{epsilon: 1e17, delta: 0.9}}, analyst: {{epsilon: 1e17, delta: 0.9}}}}
 """
 # Sums of TPC-H have many steps and groups: more epsilon for the same noise. No customer has more than 165 lines.
 TPCH_EPSILON = 1_000_000_000_000_000_000
 TPCH_PRICE = f"""
-limits: {{groups_per_unit_max: 200, rows_per_group_max: 200, group_size_min: 1}}
+limits: {{groups_per_unit_max: 200, rows_per_group_max: 200, sampled_rows_max: 200, group_size_min: 1}}
 price: {{epsilon: 1, epsilon_max: {TPCH_EPSILON}, delta: 1e-9}}
 answers: {{joined_rows_max: 100000}}
 budgets: {{dataset: {{epsilon: 1e23, delta: 0.9}}, analyst: {{epsilon: 1e23, delta: 0.9}}}}

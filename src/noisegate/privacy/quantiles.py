@@ -165,7 +165,8 @@ def _numbers(c: Context, arg: Expr, value: Value) -> tuple[Axis, int, str]:
     grid = choose_grid(value, policy_grid(c, arg), max(value.bound.magnitude, width))
     low, high = grid.down(value.bound.lo), grid.up(value.bound.hi)
     form = "float" if value.type in ("float4", "float8") else "number"
-    axis = Axis(low * grid.step, grid.step, form, grid.digits)
+    digits = max(grid.digits, value.scale or 0) if value.type == "numeric" else grid.digits  # as many as the column has
+    axis = Axis(low * grid.step, grid.step, form, digits)
     return axis, max(high - low, 0) + 1, grid.row_sql(value, value.bound, low)
 
 

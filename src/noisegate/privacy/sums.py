@@ -50,7 +50,10 @@ def sum_of(c: Context) -> Answer:
     private = c.clips and not declared and total.per_group >= CLIPPED_MIN
     if private:
         total, how = clipped(total, "COALESCE({0}, 0)", low, high), "clip chosen privately"
-    shown = f"({{0}} * {number(grid.step)})::{c.plain_type}"
+    sum_sql = f"{{0}} * {number(grid.step)}"
+    if value.type == "numeric" and value.scale is not None and value.scale > grid.digits:
+        sum_sql = f"pg_catalog.round({sum_sql}, {value.scale})"  # as many decimals as the column has
+    shown = f"({sum_sql})::{c.plain_type}"
     counted = rows(c, passes, "count of values")
     instead = None if declared or private else _from_pair(c)
     return Answer((total,), shown, ("sd", grid.step), how, counted, instead=instead)

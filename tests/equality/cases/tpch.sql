@@ -48,7 +48,7 @@ SELECT l_shipmode, count(*), (SELECT count(*) FROM late) AS total FROM late GROU
 SELECT extract(year FROM o_orderdate) AS year, o_orderstatus, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2
 === ratio of two sums
 SELECT l_shipmode, sum(CASE WHEN l_returnflag = 'R' THEN 1 ELSE 0 END) * 1.0 / count(*) AS share FROM lineitem GROUP BY l_shipmode
-=== [wrong] median quantity
+=== median quantity
 SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY l_quantity) FROM lineitem WHERE l_linenumber = 1
 === grouping sets
 SELECT l_returnflag, l_linestatus, count(*) FROM lineitem GROUP BY ROLLUP (l_returnflag, l_linestatus)
