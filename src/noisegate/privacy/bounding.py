@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from noisegate.errors import TooComplex
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.keys import Key, hash_chain
-from noisegate.privacy.totals import Flag, Total
+from noisegate.privacy.outer import INT4_MAX, Rows, outer_sql, outer_sum
+from noisegate.privacy.totals import Total
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.total import Scope
 
-INT4_MAX = 2**31 - 1
-TOTAL_MAX = 2**61
 COLUMNS_MAX = 1600  # of one result: PostgreSQL has 1664
 
 
@@ -69,10 +68,9 @@ def fragment_sql(
         rank = f"pg_catalog.row_number() OVER (PARTITION BY p.u ORDER BY {order}) AS rn"
         source = f"SELECT {kept}, {rank} FROM ({inner}) AS p"
         alias = "q"
-    outer = _outer(keys, totals, filled[0], alias, names)
     kept_rows = f" WHERE q.rn <= {bounds.groups}" if bounds.choose else ""
-    group = f" GROUP BY {', '.join(f'{alias}.k{i}' for i in range(len(keys)))}" if keys else ""
-    return f"SELECT {outer} FROM ({source}) AS {alias}{kept_rows}{group}", names
+    rows = Rows(f"FROM ({source}) AS {alias}{kept_rows}", alias, len(keys))
+    return outer_sql(rows, totals, filled[0], names), names
 
 
 def where_sql(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:
@@ -107,32 +105,6 @@ def _per_unit(
     group = ", ".join(str(i + 1) for i in range(1 + len(keys)))
     sql = f"SELECT {', '.join(select)} FROM {relation.from_sql} WHERE {where} GROUP BY {group}"
     return sql, (reads, len(columns))
-
-
-def _outer(
-    keys: Sequence[Key], totals: Sequence[Total], reads: list[list[str]], alias: str, names: tuple[tuple[str, ...], ...]
-) -> str:
-    select = [f"({alias}.k{i})::pg_catalog.text AS k{i}" for i in range(len(keys))]
-    for total, columns, named in zip(totals, reads, names, strict=True):
-        cells = [f"{alias}.{c}" for c in columns]
-        for clamped, name in zip(total.outer, named, strict=True):
-            if isinstance(clamped, Flag):
-                select.append(f"pg_catalog.count(*) FILTER (WHERE {clamped.format(*cells)}) AS {name}")
-                continue
-            select.append(f"{outer_sum(clamped.format(*cells), total.per_group > INT4_MAX)} AS {name}")
-    return ", ".join(select)
-
-
-def outer_sum(clamped: str, large: bool) -> str:
-    """The outer sum of one unit's integers. A clamped value fits int4, so 2^31 units fit the int8 sum. A large one fits
-    int8, its sum is a numeric, and is cut at what noise can be added to: the cut of a total changes it by no more than
-    a unit does."""
-    if clamped == "1":
-        return "pg_catalog.count(*)"
-    if large:
-        total = f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int8), 0)"
-        return f"LEAST(GREATEST({total}, {-TOTAL_MAX}), {TOTAL_MAX})"
-    return f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int4), 0)"
 
 
 def _one_row(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from noisegate.mechanisms.clip import TYPICAL, clip_limits
-from noisegate.privacy.totals import Flag, Total
+from noisegate.privacy.totals import Cut, Flag, Total
 
 CLIPPED_MIN = 8  # below, a choice of cap costs more than it saves
 CLIPPED_SPREAD = 2  # a cap is near what many units have
@@ -21,7 +21,8 @@ def clipped(total: Total, unit_sum: str, low: int, high: int) -> Total:
     each threshold or not. Because: GREATEST(LEAST(...)), last in the SQL. The choice's own price is paid by the gate.
     """
     caps = _caps(max(abs(low), abs(high)))
-    size = f"pg_catalog.abs({unit_sum})" if low < 0 else unit_sum
+    own = f"GREATEST(LEAST({unit_sum}, {high}), {low})"
+    size = f"pg_catalog.abs({own})" if low < 0 else own
     above = tuple(Flag(f"{size} > {t}") for t in (0, *caps[:-1]))
     cut = tuple(f"GREATEST(LEAST({unit_sum}, {min(t, high)}), {max(-t, low)})" for t in caps)
     return replace(
@@ -31,6 +32,7 @@ def clipped(total: Total, unit_sum: str, low: int, high: int) -> Total:
         per_group=caps[-1],
         unit_rows=f"each unit cut at a cap of at most {caps[-1]}",
         caps=caps,
+        cut=Cut(own, low),
         spread=CLIPPED_SPREAD,
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from noisegate.privacy.bounding import Bounds, outer_sum, where_sql
+from noisegate.privacy.bounding import Bounds, where_sql
 from noisegate.privacy.keys import Key, hash_chain, hash_more
+from noisegate.privacy.outer import outer_sum
 from noisegate.privacy.totals import Distinct, Leaves, Total
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.total import Scope

@@ -18,6 +18,15 @@ class Flag(str):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A unit's integer before a cap is chosen. `sql`: over the columns of `inner`, cut to the total's own ends, of
+    which `low` is the lower one; never NULL."""
+
+    sql: str
+    low: int
+
+
+@dataclass(frozen=True, slots=True)
 class Distinct:
     """The distinct values of an expression over a row, per group: at most `values` of each unit. NULLs do not count.
     `sql` is canonical: equal values have equal bytes."""
@@ -38,7 +47,7 @@ class Total:
 
     With `caps` (in `cap_unit` steps), `outer` are: for 0 and each cap but the last whether the unit's total is above
     it, then it cut at each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is
-    then the last cap.
+    then the last cap. `cut`: the integer of which all of `outer` are made, where they are made of one.
 
     spread: how much larger `per_group` is than what a unit is thought to add, by the plan alone; prices follow it.
     """
@@ -53,6 +62,7 @@ class Total:
     distinct: Distinct | None = None
     caps: tuple[int, ...] = ()
     cap_unit: int = 1
+    cut: Cut | None = None
     spread: int = 1
     counts: bool = False  # of rows or units: never negative
     pair: int = 0  # its two columns add up to so many steps per row
@@ -148,6 +158,7 @@ __all__ = [
     "UNITS",
     "Answer",
     "Axis",
+    "Cut",
     "Distinct",
     "Flag",
     "Leaves",

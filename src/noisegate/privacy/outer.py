@@ -1,0 +1,149 @@
+"""The outer sums: from what each unit adds to its groups, to the groups' totals.
+
+A total whose cap is chosen privately has two columns per cap. Units are summed by size first, and the columns are made
+of the sizes, of which there are few: otherwise each unit would pass through dozens of aggregates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from noisegate.privacy.totals import Cut, Flag, Total
+
+INT4_MAX = 2**31 - 1
+TOTAL_MAX = 2**61
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one unit in one group each: `sql` is from FROM to WHERE; keys k0.. and cells are columns of `alias`."""
+
+    sql: str
+    alias: str
+    keys: int
+
+
+def outer_sql(
+    rows: Rows, totals: Sequence[Total], reads: Sequence[Sequence[str]], names: Sequence[Sequence[str]]
+) -> str:
+    """The groups' totals. reads: the columns of `rows` that each total is made of; names: those that it gets."""
+    cells = [[f"{rows.alias}.{c}" for c in read] for read in reads]
+    if any(_sized(total) for total in totals):
+        return _by_size(rows, totals, cells, names)
+    select = [f"({rows.alias}.k{i})::pg_catalog.text AS k{i}" for i in range(rows.keys)]
+    for total, those, named in zip(totals, cells, names, strict=True):
+        select += [f"{_outer(o, those, total)} AS {name}" for o, name in zip(total.outer, named, strict=True)]
+    group = f" GROUP BY {', '.join(f'{rows.alias}.k{i}' for i in range(rows.keys))}" if rows.keys else ""
+    return f"SELECT {', '.join(select)} {rows.sql}{group}"
+
+
+def outer_sum(clamped: str, large: bool) -> str:
+    """The outer sum of one unit's integers. A clamped value fits int4, so 2^31 units fit the int8 sum. A large one fits
+    int8, its sum is a numeric, and is cut at what noise can be added to: the cut of a total changes it by no more than
+    a unit does."""
+    if clamped == "1":
+        return "pg_catalog.count(*)"
+    if large:
+        return _cut(f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int8), 0)")
+    return f"COALESCE(pg_catalog.sum(({clamped})::pg_catalog.int4), 0)"
+
+
+def _cut(total: str) -> str:
+    return f"LEAST(GREATEST({total}, {-TOTAL_MAX}), {TOTAL_MAX})"
+
+
+def _outer(clamped: str, cells: Sequence[str], total: Total) -> str:
+    if isinstance(clamped, Flag):
+        return f"pg_catalog.count(*) FILTER (WHERE {clamped.format(*cells)})"
+    return outer_sum(clamped.format(*cells), total.per_group > INT4_MAX)
+
+
+def _sized(total: Total) -> bool:
+    return total.cut is not None and total.per_group <= INT4_MAX
+
+
+@dataclass(slots=True)
+class _Sizes:
+    """The rows of sizes r while their columns are found: `levels` are its keys besides k0.., `sums` what it adds up;
+    each by its SQL, once."""
+
+    levels: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def level(self, sql: str) -> str:
+        return f"r.{self.levels.setdefault(sql, f'b{len(self.levels)}')}"
+
+    def sum(self, sql: str) -> str:
+        return f"r.{self.sums.setdefault(sql, f'x{len(self.sums)}')}"
+
+
+def _by_size(
+    rows: Rows, totals: Sequence[Total], cells: Sequence[Sequence[str]], names: Sequence[Sequence[str]]
+) -> str:
+    """Claim: every column is the sum over units of what `Total.outer` says. Because: units of one row r are in one
+    group, and within each cap or beyond it alike; sums of sums are exact, of integers as of numerics.
+    Checked by: tests/privacy/test_outer.py, tests/privacy/test_neighbours_parts.py.
+    """
+    sizes = _Sizes()
+    select = [f"(r.k{i})::pg_catalog.text AS k{i}" for i in range(rows.keys)]
+    for total, those, named in zip(totals, cells, names, strict=True):
+        columns = _of_sizes(sizes, total, those) if _sized(total) else _of_sums(sizes, total, those)
+        select += [f"{column} AS {name}" for column, name in zip(columns, named, strict=True)]
+    grouped = {f"{rows.alias}.k{i}": f"k{i}" for i in range(rows.keys)} | sizes.levels
+    inner = ", ".join(f"{sql} AS {name}" for sql, name in (grouped | sizes.sums).items())
+    by = ", ".join(str(i + 1) for i in range(len(grouped)))
+    group = f" GROUP BY {', '.join(f'r.k{i}' for i in range(rows.keys))}" if rows.keys else ""
+    return f"SELECT {', '.join(select)} FROM (SELECT {inner} {rows.sql} GROUP BY {by}) AS r{group}"
+
+
+def _of_sums(sizes: _Sizes, total: Total, cells: Sequence[str]) -> list[str]:
+    """The columns of a total, whatever the sizes of its units."""
+    large = total.per_group > INT4_MAX
+    columns: list[str] = []
+    for clamped in total.outer:
+        if large and not isinstance(clamped, Flag):
+            part = sizes.sum(f"COALESCE(pg_catalog.sum(({clamped.format(*cells)})::pg_catalog.int8), 0)")
+            columns.append(_cut(f"COALESCE(pg_catalog.sum({part}), 0)"))
+        else:
+            columns.append(_again(sizes.sum(_outer(clamped, cells, total))))
+    return columns
+
+
+def _of_sizes(sizes: _Sizes, total: Total, cells: Sequence[str]) -> list[str]:
+    """The columns of a total with caps: how many units are above 0 and each cap but the last, then their sum cut at
+    each cap. A unit whose size is n of these steps up exceeds the first n of them.
+
+    Claim: the sum cut at T is exact. Because: a unit within T is in r's sum as it is, and one beyond T counts as T with
+    its sign: the total's own ends are farther out than T where a unit is.
+    """
+    assert total.cut is not None
+    unit = f"({total.cut.sql.format(*cells)})::pg_catalog.int4"
+    size = sizes.level(_size(unit, total.caps, total.cut))
+    steps = f"pg_catalog.abs({size})" if total.cut.low < 0 else size
+    units, added = sizes.sum("pg_catalog.count(*)"), sizes.sum(f"pg_catalog.sum({unit})")
+    above = [_again(units, f" FILTER (WHERE {steps} > {i})") for i in range(len(total.caps))]
+    beyond = [
+        f"WHEN {size} < 0 THEN {units} * {-cap} ELSE {units} * {cap}" if total.cut.low < 0 else f"ELSE {units} * {cap}"
+        for cap in total.caps
+    ]
+    within = [_again(f"CASE WHEN {steps} <= {i + 1} THEN {added} {other} END") for i, other in enumerate(beyond[:-1])]
+    return [*above, *within, _again(added)]
+
+
+def _size(unit: str, caps: Sequence[int], cut: Cut) -> str:
+    """How many of 0 and the caps but the last a unit's integer exceeds; negative where the integer is."""
+    above = (0, *caps[:-1])
+    if cut.low >= 0:
+        return f"pg_catalog.width_bucket({unit}, {_array([t + 1 for t in above])})"
+    both = _array([*(-t for t in reversed(above)), *(t + 1 for t in above)])
+    return f"(pg_catalog.width_bucket({unit}, {both}) - {len(above)})"
+
+
+def _array(items: Sequence[int]) -> str:
+    return f"ARRAY[{', '.join(map(str, items))}]::pg_catalog.int4[]"
+
+
+def _again(part: str, condition: str = "") -> str:
+    """A sum of what fits int8, as does the whole."""
+    return f"COALESCE(pg_catalog.sum({part}){condition}, 0)::pg_catalog.int8"
