@@ -22,10 +22,7 @@ START, END = "<!-- queries: written by tests/equality/test_tpch.py -->", "<!-- e
 WORDS = {Outcome.PUBLIC: "relayed", Outcome.ANSWERED: "answered", Outcome.PRIVATE: "kept back"}
 TOLERANCE = 1e-6  # of sums on a grid coarser than their decimals
 # What keeps each from its outcome.
-NOT_YET: dict[int, str] = {
-    17: "as not supported, where the reason is privacy",
-    20: "as not supported, where the reason is privacy",
-}
+NOT_YET: dict[int, str] = {}
 
 
 def cases() -> list[Any]:

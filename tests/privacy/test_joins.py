@@ -70,10 +70,10 @@ HOSTILE = {
     "SELECT count(*) FROM users u WHERE (SELECT o.amount FROM orders o WHERE o.user_id = u.id) > 1": "one row",
     # rows of several people in one row, or an order of them
     "SELECT count(*) FROM (SELECT user_id, lag(user_id) OVER (ORDER BY at) AS l FROM events) t WHERE l > 1":
-    "OVER rows",
+    "OVER would mix",
     "SELECT count(*) FROM (SELECT user_id, row_number() OVER (PARTITION BY kind ORDER BY at) AS n FROM events) t "
-    "WHERE n = 1": "OVER rows",
-    "SELECT count(*) FROM (SELECT user_id, max(score) OVER () AS m, score FROM events) t WHERE score = m": "OVER rows",
+    "WHERE n = 1": "OVER would mix",
+    "SELECT count(*) FROM (SELECT user_id, max(score) OVER () AS m, score FROM events) t WHERE score = m": "OVER would mix",
     "SELECT count(*) FROM (SELECT user_id FROM events ORDER BY at LIMIT 1) t": "LIMIT",
     "SELECT count(*) FROM users u, LATERAL (SELECT o.id FROM orders o WHERE o.amount > u.age ORDER BY o.at LIMIT 1) x":
     "LIMIT",

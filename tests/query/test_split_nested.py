@@ -168,17 +168,17 @@ REFUSED = {
     "SELECT count(*) FROM (SELECT code FROM countries c WHERE EXISTS (SELECT FROM users WHERE country = c.code)) x":
         "rows of table users",
     "SELECT count(*), ARRAY(SELECT age FROM users) FROM users": "rows of table users",
-    "SELECT count(*) FROM users WHERE age > (SELECT age FROM users WHERE id = 5)": "shows people's rows",
+    "SELECT count(*) FROM users WHERE age > (SELECT age FROM users WHERE id = 5)": "show people's rows",
     "SELECT count(*) FROM users WHERE country IN (SELECT code FROM countries c WHERE EXISTS (SELECT FROM orders o "
-    "WHERE o.country = c.code))": "shows people's rows",
+    "WHERE o.country = c.code))": "show people's rows",
     "SELECT count(*) FROM users, (SELECT code FROM countries c WHERE EXISTS (SELECT FROM orders o WHERE o.country = "
     "c.code)) x": "rows of table orders",
-    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT 5) x": "a set operation of people's rows",
+    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT 5) x": "a set operation would mix people's rows",
     "SELECT count(*) FROM (SELECT id FROM users EXCEPT SELECT population FROM countries) x": "a set operation",
-    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT count(*) FROM users) x": "a set operation of people",
-    "SELECT count(*) FROM (SELECT * FROM orders ORDER BY amount DESC LIMIT 9) x": "LIMIT over people's rows",
+    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT count(*) FROM users) x": "a set operation would mix people",
+    "SELECT count(*) FROM (SELECT * FROM orders ORDER BY amount DESC LIMIT 9) x": "LIMIT would choose among several people's rows",
     "SELECT count(*) FROM users WHERE id IN (SELECT id FROM users UNION SELECT user_id FROM orders OFFSET 3)":
-        "OFFSET over people's rows",
+        "OFFSET would choose among several people's rows",
     "SELECT count(*) FROM (SELECT DISTINCT ON (country) user_id FROM orders ORDER BY country, placed) x": "DISTINCT ON",
     "SELECT count(*) FROM (SELECT DISTINCT count(*) FROM orders GROUP BY user_id) x": "DISTINCT over answers",
     "SELECT name, (SELECT count(*) FROM users u WHERE u.country = c.code) FROM countries c": "the query around it",
@@ -189,7 +189,7 @@ REFUSED = {
     "SELECT count(*) FROM (SELECT (SELECT sum(u.age)) FROM users u) x": "an aggregate over columns of the query around",
     "SELECT count(*) FROM (SELECT (SELECT sum(u.age) FROM countries) FROM users u) x": "an aggregate over columns",
     "WITH RECURSIVE t(n) AS (SELECT id FROM users UNION ALL SELECT n + 1 FROM t WHERE n < 9) SELECT count(*) FROM t":
-        "a set operation of people",
+        "a set operation would mix people",
     "WITH RECURSIVE t(n) AS (SELECT id FROM users UNION ALL SELECT user_id FROM orders, t WHERE n = orders.id) "
     "SELECT count(*) FROM t": "a recursive query",
     "SELECT plan FROM users GROUP BY CUBE (plan, country, age, vip, id, tags)": "at most 32 grouping sets",

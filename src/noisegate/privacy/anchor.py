@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from noisegate.errors import NoisegateError, Unsupported
+from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.plan.units import UNIT, unit_path_of
 from noisegate.privacy.columns import OWN_UNIT, Source, table_sql
 from noisegate.privacy.ties import ColumnId, Ties
@@ -113,7 +113,7 @@ def unit_name(source: Source) -> str:
 
 def untied(anchor: Source, other: Source) -> NoisegateError:
     condition = _condition(anchor, other)
-    return Unsupported(
+    return Refused(
         f"{anchor.alias} and {other.alias} are both about people, and their rows are not tied to the same person",
         name=other.alias,
         detail="A row of an answer must belong to one person.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from noisegate.errors import Unsupported, about
+from noisegate.errors import Refused, Unsupported, about
 from noisegate.plan.units import Determinant
 from noisegate.privacy.anchor import unit_name
 from noisegate.privacy.bodies import Body, Output, source_of
@@ -177,7 +177,7 @@ def _distinct(select: Select, resolver: Resolver, relation: Relation, within: Wi
         return ("DISTINCT " if select.distinct else ""), order
     values = [settled(compile_expr(e, within.scope)) for e in select.distinct_on]
     if relation.anchor is not None and not relation.tied and not within.names_unit(values):
-        raise Unsupported(
+        raise Refused(
             "DISTINCT ON inside a private question needs the privacy unit among its columns",
             name="distinct",
             hint=f"Write DISTINCT ON ({unit_name(relation.anchor)}, ...), or use GROUP BY.",
@@ -197,8 +197,8 @@ def _limit(select: Select, relation: Relation, within: Within, ordered: bool) ->
     if select.limit is None and select.offset is None:
         return ""
     if relation.anchor is not None and not relation.tied:
-        raise Unsupported(
-            "LIMIT over the rows of several people is not supported inside a private question",
+        raise Refused(
+            "LIMIT would choose among several people's rows",
             name="limit",
             detail="Which rows stay would depend on all of them.",
             hint="Take each person's first rows: number them in a subquery by row_number() OVER (PARTITION BY "
@@ -231,7 +231,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
     if select.distinct or select.distinct_on:
         raise Unsupported("DISTINCT beside GROUP BY is not supported inside a private question", name="distinct")
     if relation.anchor is not None and not relation.tied and not within.names_unit(keys):
-        raise Unsupported(
+        raise Refused(
             "a subquery that aggregates over several people is a question of its own",
             name="select",
             detail="Beside one person's row, only that person's rows and released answers may count.",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from noisegate.errors import Internal, NoisegateError, Unsupported
+from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.plan.units import determinants
 from noisegate.privacy.bodies import source_of
 from noisegate.privacy.columns import OWN_UNIT, Source
@@ -149,7 +149,7 @@ def untied(expr: Subquery, resolver: Resolver) -> NoisegateError:
         hint += (
             ", or ask it for all values at once: JOIN (SELECT key, avg(...) FROM ... GROUP BY key) AS a ON a.key = ..."
         )
-    return Unsupported(
+    return Refused(
         "a subquery over people's rows must be about the same person as the row around it",
         name="select",
         detail="One person's rows may not decide about another's.",

@@ -230,8 +230,8 @@ class Within:
         parts = [compile_expr(e, self.scope) for e in spec.partition]
         if self._relation.anchor is not None and not self._relation.tied and not self.names_unit(parts):
             anchor = self._relation.anchor
-            raise Unsupported(
-                f"{call.name} OVER rows of several people is not supported inside a private question",
+            raise Refused(
+                f"{call.name} OVER would mix the rows of several people",
                 name="over",
                 hint=f"Add PARTITION BY {unit_name(anchor)}." if anchor is not None else "Add PARTITION BY the unit.",
             )

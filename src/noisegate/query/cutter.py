@@ -112,8 +112,9 @@ class Cutter:
         block = self._block
         at = next(self._lineage.outer_names(first, last, block.first, block.last), None)
         if at is not None:
-            raise Unsupported(
+            raise Refused(
                 "a private question cannot use columns of the query around it",
+                detail="It would be asked anew for each row there, of few people each time.",
                 name=self._tokens[at + 2].value if at + 2 < len(self._tokens) else None,
                 hint="Group the private question by the column instead, and join its answer.",
             ).about(self._tokens[at].start, self._tokens[min(at + 2, len(self._tokens) - 1)].end)

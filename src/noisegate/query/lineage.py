@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from noisegate.errors import NoisegateError, Unsupported
+from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.plan.units import UNIT, Determinant, Label
 from noisegate.query.grouping import without_brackets
 from noisegate.query.sections import Block, QueryText, Range, Source, is_word
@@ -280,8 +280,8 @@ def _renamed(facts: Facts, columns: tuple[str, ...]) -> Facts:
 
 def _refused_distinct(on: bool, unit: str) -> NoisegateError:
     if on:
-        return Unsupported(
-            "DISTINCT ON over a private table is not supported",
+        return Refused(
+            "DISTINCT ON would show rows of people",
             name="distinct",
             detail="Each group would show one person's row.",
             hint=f"Use GROUP BY; or, inside a subquery, one row of each person: DISTINCT ON ({unit}).",

@@ -225,8 +225,8 @@ class Splitter(Trees):
     def _check_limit(self, clauses: Mapping[str, Range], unit: str = "the unit") -> None:
         found = next((c for c in clauses if c in _LIMITS), None)
         if found is not None:
-            raise Unsupported(
-                f"{found.upper()} over people's rows is not supported",
+            raise Refused(
+                f"{found.upper()} would choose among several people's rows",
                 name=found,
                 detail="Which rows it leaves in depends on other people's rows.",
                 hint="Leave it out, or take each person's first rows: number them in a subquery by "
@@ -302,8 +302,8 @@ def _check_names(tokens: Sequence[Token]) -> None:
 
 
 def _mixed() -> NoisegateError:
-    return Unsupported(
-        "a set operation of people's rows with others is not supported",
+    return Refused(
+        "a set operation would mix people's rows with others",
         name=("union", "intersect", "except"),
         detail="A row that belongs to nobody cannot stand among people's.",
         hint="Ask two questions, and put their answers together.",
@@ -311,8 +311,8 @@ def _mixed() -> NoisegateError:
 
 
 def _untied() -> NoisegateError:
-    return Unsupported(
-        "a subquery that shows people's rows is not supported inside a private question",
+    return Refused(
+        "a subquery would show people's rows to the question around it",
         name="select",
         detail="A condition on one person's row may depend on that person's rows, and on released answers.",
         hint="Aggregate the subquery, or tie it to the same unit: WHERE inner.unit = outer.unit.",
