@@ -47,6 +47,8 @@ _AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", 
 # What a plan may set besides: these change what values mean, never whose rows are read or for how long.
 _PLAN_MAY_SET: Final = frozenset({"timezone", "datestyle", "intervalstyle", "lc_monetary", "lc_numeric", "lc_time"})
 
+REST: Final = "rest"  # 1 in the row of the groups below the minimum, 0 in others
+
 _TOKEN: Final = re.compile(
     r"""(?P<escaped> (?<![\w$]) [eE]'(?:[^'\\]|\\.|'')*+' )
       | (?P<quoted> '(?:[^']|'')*+' | "(?:[^"]|"")*+" )
@@ -75,7 +77,7 @@ def statements(plan: FragmentPlan) -> tuple[tuple[str, tuple[Parameter, ...]], .
     if not plan.sql and further:  # all is asked by further queries
         return further
     sql, numbers = _parameters(plan.sql, plan)
-    return (_candidates_only(sql, plan), numbers), *further
+    return (candidates_only(sql, plan), numbers), *further
 
 
 def _parameters(generated: str, plan: FragmentPlan) -> tuple[str, tuple[Parameter, ...]]:
@@ -97,15 +99,28 @@ def _parameters(generated: str, plan: FragmentPlan) -> tuple[str, tuple[Paramete
     return _TOKEN.sub(replace, generated), tuple(numbers)
 
 
-def _candidates_only(sql: str, plan: FragmentPlan) -> str:
-    """Leave groups below the minimum on the data server: they may be as many as there are people.
+def candidates_only(sql: str, plan: FragmentPlan) -> str:
+    """Leave groups below the minimum on the data server, or all of them in one row if the plan has one for hidden
+    groups: they may be as many as there are people.
 
     This spares memory, no more: the release gate makes the same test on what arrives.
     """
     if not isinstance(plan.groups, Selection):
         return sql
     units = quoted_name(plan.measurements[plan.groups.measurement].columns[0])
-    return f"SELECT * FROM ({sql}) AS totals WHERE totals.{units} >= {int(plan.groups.group_size_min)}"
+    enough = f"totals.{units} >= {int(plan.groups.group_size_min)}"
+    if plan.groups.other is None:
+        return f"SELECT * FROM ({sql}) AS totals WHERE {enough}"
+    keys = [quoted_name(key.name) for key in plan.keys]
+    sums = [quoted_name(column) for column in plan.columns]
+    inner = [f"CASE WHEN {enough} THEN totals.{k} END AS {k}" for k in keys] + [f"totals.{m}" for m in sums]
+    rest = f"CASE WHEN {enough} THEN 0 ELSE 1 END::pg_catalog.int8 AS {REST}"
+    outer = [f"t.{k}" for k in keys] + [f"pg_catalog.sum(t.{m}) AS {m}" for m in sums] + [f"t.{REST}"]
+    groups = ", ".join([f"t.{k}" for k in keys] + [f"t.{REST}"])
+    return (
+        f"SELECT {', '.join(outer)} FROM (SELECT {', '.join([*inner, rest])} FROM ({sql}) AS totals) AS t "
+        f"GROUP BY {groups}"
+    )
 
 
 def session_settings(timeout_s: int) -> Settings:

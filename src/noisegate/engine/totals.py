@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
+from noisegate.engine.generated import REST
 from noisegate.errors import Internal
 from noisegate.plan.measure import FragmentPlan, Selection
 from noisegate.plan.trust import Confidential
@@ -31,7 +32,7 @@ def check_columns(plan: FragmentPlan, columns: Sequence[tuple[str, str]], query:
 
 def _integer_columns(plan: FragmentPlan, query: int) -> tuple[str, ...]:
     if query == 0:
-        return plan.columns
+        return (*plan.columns, REST) if has_rest(plan) else plan.columns
     further = plan.more[query - 1]
     return LEAF_COLUMNS if further.leaves else further.columns
 
@@ -46,7 +47,8 @@ def to_confidential(
     """
     if len(further) != len(plan.more):
         raise _misshapen()
-    parts = [(_totals(rows, len(plan.keys), len(plan.columns)), len(plan.columns))]
+    first, rest = _apart(rows) if has_rest(plan) else (rows, None)
+    parts = [(_totals(first, len(plan.keys), len(plan.columns)), len(plan.columns))]
     histograms = []
     for query, more in zip(plan.more, further, strict=True):
         if query.leaves:
@@ -59,7 +61,29 @@ def to_confidential(
     totals = tuple((key, tuple(n for found, w in parts for n in found.get(key, (0,) * w))) for key in groups)
     candidates = frozenset(groups) if isinstance(plan.groups, Selection) else None
     leaves = (tuple(c for c in cells if candidates is None or c[0] in candidates) for cells in histograms)
-    return Confidential(plan.digest, totals, tuple(leaves))
+    return Confidential(plan.digest, totals, tuple(leaves), _rest(plan, rest))
+
+
+def has_rest(plan: FragmentPlan) -> bool:
+    """Whether the first query has a row for the groups below the minimum."""
+    return isinstance(plan.groups, Selection) and plan.groups.other is not None
+
+
+def _apart(rows: Iterable[Sequence[object]]) -> tuple[list[Sequence[object]], list[Sequence[object]]]:
+    """The rows of groups, and that of the rest."""
+    groups: list[Sequence[object]] = []
+    rest: list[Sequence[object]] = []
+    for row in rows:
+        (rest if row and _integer(row[-1]) else groups).append(row[:-1])
+    return groups, rest
+
+
+def _rest(plan: FragmentPlan, rows: Iterable[Sequence[object]] | None) -> tuple[int, ...] | None:
+    """Its totals; 0 in the columns of further queries, which do not add up over groups."""
+    found = list(_totals(rows or (), len(plan.keys), len(plan.columns)).values())
+    if len(found) > 1:
+        raise _misshapen()
+    return found[0] + (0,) * (len(plan.exact) - len(plan.columns)) if found else None
 
 
 def _totals(rows: Iterable[Sequence[object]], width: int, columns: int) -> dict[Key, tuple[int, ...]]:

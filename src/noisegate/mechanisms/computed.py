@@ -26,8 +26,10 @@ def computed(plan: FragmentPlan, table: NoisyTable, release: Release) -> tuple[C
         part: _estimated(plan, part, release)
         for part in {one.part for one in table.computed if isinstance(one, Quantiles)}
     }
+    last = (None,) if table.other else ()  # Other's row: nothing of this adds up over groups
     return tuple(
-        _chosen(one, release) if isinstance(one, Chosen) else _quantiles(one, trees[one.part]) for one in table.computed
+        (*(_chosen(one, release) if isinstance(one, Chosen) else _quantiles(one, trees[one.part])), *last)
+        for one in table.computed
     )
 
 

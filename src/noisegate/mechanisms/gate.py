@@ -12,7 +12,8 @@ from math import prod
 from noisegate.errors import Internal
 from noisegate.mechanisms.laplace import add_noise, loss
 from noisegate.mechanisms.levels import check_levels, level_rows
-from noisegate.mechanisms.parts import check_parts, clipped_sums, histograms, parts_loss
+from noisegate.mechanisms.other import check_other, other_loss, other_row
+from noisegate.mechanisms.parts import check_parts, chosen_caps, clipped_sums, histograms, parts_loss
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.shape import shape_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
@@ -49,15 +50,28 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
     else:
         rows = _declare(totals, plan, plan.groups)
     shown = [key for key, _ in rows]
-    clipped = clipped_sums(plan, [totals.get(key) for key in shown])
     trees, choices = histograms(plan, confidential.leaves, shown)
     return Release(
         digest,
-        tuple((key, row + sums) for (key, row), sums in zip(rows, clipped, strict=True)),
+        tuple(_with_sums(plan, totals, confidential.rest, rows)),
         trees,
         choices,
         levels,
     )
+
+
+def _with_sums(
+    plan: FragmentPlan, totals: dict[Key, Totals], rest: Totals | None, rows: list[tuple[Key, Totals]]
+) -> list[tuple[Key, Totals]]:
+    """The rows with their clipped sums, and the row of the groups that are not shown, if the plan has one."""
+    other = plan.groups.other if isinstance(plan.groups, Selection) else None
+    exact = [totals.get(key) for key, _ in rows]
+    shown = {key for key, _ in rows}
+    hidden = [row for key, row in totals.items() if key not in shown] if other is not None else []
+    hidden += [rest] if rest is not None and other is not None else []
+    chosen = chosen_caps(plan, [*exact, *hidden], len(rows) + (other is not None))
+    whole = [(key, row + sums) for (key, row), sums in zip(rows, clipped_sums(plan, exact, chosen), strict=True)]
+    return whole if other is None else [*whole, (other.key, other_row(plan, other, hidden, chosen))]
 
 
 def draws(confidential: Confidential, plan: FragmentPlan) -> int:
@@ -83,6 +97,8 @@ def second_road(plan: FragmentPlan) -> Fraction:
             raise Internal("a measurement costs more than its price")
         total += spent
     total += parts_loss(plan)
+    if isinstance(plan.groups, Selection) and plan.groups.other is not None:
+        total += other_loss(plan, plan.groups.other)
     if total > plan.epsilon:
         raise Internal("a fragment costs more than its price")
     if isinstance(plan.groups, Selection):
@@ -97,6 +113,8 @@ def _check_form(plan: FragmentPlan) -> None:
         raise Internal("every total must be measured, and by one measurement")
     check_parts(plan)
     check_levels(plan)
+    if isinstance(plan.groups, Selection) and plan.groups.other is not None:
+        check_other(plan, plan.groups.other)
     if any(m.per_group < 1 or m.groups < 1 or m.epsilon <= 0 for m in plan.measurements):
         raise Internal("a measurement without sensitivity or price")
     groups = plan.groups

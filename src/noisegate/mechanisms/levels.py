@@ -13,7 +13,7 @@ import numpy as np
 from noisegate.errors import Internal
 from noisegate.mechanisms.consistent import Ints, least_squares, rounded, seen_by
 from noisegate.mechanisms.laplace import TOTAL_MAX, add_noise
-from noisegate.mechanisms.parts import chosen_cap, sum_scale
+from noisegate.mechanisms.parts import chosen_caps, sum_scale
 from noisegate.mechanisms.scale import scale_for
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Levels
 
@@ -64,8 +64,7 @@ def _noisy(plan: FragmentPlan, levels: Levels, rows: Sequence[Totals | None]) ->
     for m in plan.measurements:
         scale = scale_for(m.sensitivity, m.epsilon)
         found |= {column: _measure(plan, levels, column, rows, scale) for column in m.columns}
-    for clip in plan.clips:
-        chosen = chosen_cap(plan, clip, rows)
+    for clip, chosen in zip(plan.clips, chosen_caps(plan, rows, len(rows)), strict=True):
         scale = sum_scale(clip, clip.caps[chosen])
         pairs = zip(clip.columns, clip.sums[chosen], strict=True)
         found |= {column: _measure(plan, levels, name, rows, scale) for column, name in pairs}

@@ -85,32 +85,35 @@ def _choice_scale(choice: Choice) -> float:
     return scale_for(choice.rows * choice.groups, choice.epsilon * (1 - Fraction(1, 2**40)))
 
 
-def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None]) -> list[Totals]:
-    """For each shown group, the noisy clipped sums. `rows`: exact totals, None where the engine saw no row.
+def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None], chosen: Sequence[int]) -> list[Totals]:
+    """For each shown group, the noisy clipped sums. `rows`: exact totals, None where the engine saw no row; `chosen`:
+    each clip's cap, by index.
 
     Claim: each clip costs its two prices. Because: a unit is in the totals of at most K groups, and in one bucket of
     each: the histogram of all groups together has L1 sensitivity K. Given the cap T that was chosen from it, one unit
     changes the sums cut at T of K groups, each group's together by at most T (docs/privacy.md, private clips).
     """
-    found = [column for clip in plan.clips for column in _clipped(plan, clip, rows)]
+    found = [column for clip, cap in zip(plan.clips, chosen, strict=True) for column in _clipped(plan, clip, rows, cap)]
     return [tuple(column[i] for column in found) for i in range(len(rows))]
 
 
-def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> list[list[int]]:
-    if not rows:
-        return [[] for _ in clip.columns]
-    chosen = chosen_cap(plan, clip, rows)
+def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], chosen: int) -> list[list[int]]:
     noise = sum_scale(clip, clip.caps[chosen])
     return [add_noise(_column(plan, name, rows), noise) for name in clip.sums[chosen]]
 
 
-def chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None]) -> int:
-    """Index of the cap, from a noisy histogram of all groups together."""
+def chosen_caps(plan: FragmentPlan, rows: Sequence[Totals | None], released: int) -> list[int]:
+    """Each clip's cap, by index, from a noisy histogram of all `rows` together. released: how many rows the answer has,
+    which is public; none are chosen for none."""
+    return [_chosen_cap(plan, clip, rows, released) if released else 0 for clip in plan.clips]
+
+
+def _chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], released: int) -> int:
     above = [sum(_column(plan, name, rows)) for name in clip.above]
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
     price = clip.epsilon / clip.levels
-    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=len(rows), price=price)
+    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=released, price=price)
 
 
 def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> list[int]:

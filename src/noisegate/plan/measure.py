@@ -117,6 +117,19 @@ class GroupKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """One further row, under `key`: the totals of all groups that are not shown, measured once these are known.
+
+    It has those of `measurements` (indexes into FragmentPlan.measurements) and of all clips, each for `ratio` times the
+    price that the shown groups' totals have.
+    """
+
+    key: tuple[str | None, ...]
+    measurements: tuple[int, ...]
+    ratio: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """How groups with keys read from data are selected (docs/privacy.md, group selection).
 
@@ -128,6 +141,7 @@ class Selection:
     group_size_min: int
     delta: Decimal
     threshold: int
+    other: Other | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +200,16 @@ class FragmentPlan:
         parts: list[Measurement | Clip | Tree | Choice] = [
             *self.measurements, *self.clips, *self.trees, *self.choices
         ]  # fmt: skip
-        return sum((p.epsilon for p in parts), Fraction(0)) + sum((c.choice for c in self.clips), Fraction(0))
+        own = sum((p.epsilon for p in parts), Fraction(0)) + sum((c.choice for c in self.clips), Fraction(0))
+        return own + self._other_epsilon
+
+    @property
+    def _other_epsilon(self) -> Fraction:
+        other = self.groups.other if isinstance(self.groups, Selection) else None
+        if other is None:
+            return Fraction(0)
+        paid = [self.measurements[i].epsilon for i in other.measurements] + [c.epsilon for c in self.clips]
+        return other.ratio * sum(paid, Fraction(0))
 
     @cached_property
     def exact(self) -> tuple[str, ...]:
@@ -281,3 +304,4 @@ class NoisyTable:
     aggregates: tuple[NoisyColumn, ...]
     computed: tuple[Quantiles | Chosen, ...] = ()
     released: tuple[str, ...] = ()  # FragmentPlan.released
+    other: bool = False  # the last row is Other's; the column `other` (integer) is 1 there and 0 elsewhere

@@ -17,12 +17,14 @@ class Confidential:
     """Exact bounded totals of one fragment, as the engine returned them. Never leaves the gate but through a release.
 
     rows: (canonical key texts, integer totals in the order of FragmentPlan.exact). leaves: of each further query that
-    is a histogram, in order: (keys, leaf, count), each pair of keys and leaf once.
+    is a histogram, in order: (keys, leaf, count), each pair of keys and leaf once. rest: the totals of all groups below
+    the minimum together, where a plan has a row for hidden groups.
     """
 
     digest: str  # of the FragmentPlan that was run
     rows: tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...]
     leaves: tuple[tuple[tuple[tuple[str | None, ...], int, int], ...], ...] = ()
+    rest: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         return "Confidential(...)"
@@ -54,8 +56,9 @@ class Receipt:
 class Release:
     """Raw noisy totals under canonical keys: what may be shown. Before cuts at 0, ratios and types.
 
-    rows: (canonical key texts, noisy integers in the order of FragmentPlan.released), sorted by key. Of each row, in
-    the same order: trees: the noisy counts of each tree's nodes, coarsest level first; choices: each choice's leaf.
+    rows: (canonical key texts, noisy integers in the order of FragmentPlan.released), sorted by key; Other's is the
+    last. Of each row but that, in the same order: trees: the noisy counts of each tree's nodes, coarsest level first;
+    choices: each choice's leaf.
     levels: instead of rows, those of each grouping set that was asked for, where they are made consistent.
     """
 

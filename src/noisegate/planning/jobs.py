@@ -88,8 +88,7 @@ def analyse_job(job: AnalyseJob, snapshot: Snapshot) -> tuple[Analysis, ...]:
     def analysed(fragment: Fragment, outputs: Sequence[OutputType]) -> Analysis:
         return analyse(fragment, outputs, snapshot, job.constants, job.time_zone, job.givens)
 
-    negative = snapshot.policy.answers.negative_counts
-    return with_levels(job.fragments, job.outputs, job.answered, analysed, negative=negative)
+    return with_levels(job.fragments, job.outputs, job.answered, analysed, snapshot.policy.answers)
 
 
 def _too_complex() -> Failure:

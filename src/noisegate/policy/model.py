@@ -98,6 +98,7 @@ class Budgets(Model):
 class Answers(Model):
     show_empty_groups: bool = False
     negative_counts: bool = False
+    other_row: bool = False  # one further row for the groups that selection hid
     private_clip: bool = True  # sums and counts without a declared total are cut where a part of their price says
     engine_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
     joined_rows_max: PositiveInt = 1000  # public rows that one private row may meet where no unique key says one

@@ -12,7 +12,7 @@ from textwrap import wrap
 
 from noisegate.mechanisms.scale import scale_for, standard_deviation
 from noisegate.mechanisms.shape import shape_for
-from noisegate.plan.measure import FragmentPlan, Measurement, Selection, StatementPlan, Tree
+from noisegate.plan.measure import FragmentPlan, Measurement, Other, Selection, StatementPlan, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import Answer, Total
 
@@ -37,6 +37,7 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
             f"  Groups appear with at least {plan.groups.group_size_min} units and a noisy count of at least "
             f"{plan.groups.threshold}"
         )
+        lines += ["  " + line for line in _other(plan, plan.groups.other)]
     elif plan.groups.hide_below is not None:
         lines.append(f"  Declared groups with a noisy unit count below {plan.groups.hide_below} are left out")
     lines += ["  " + line for line in _parts(plan, a)]
@@ -46,6 +47,22 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
         lines.append("  Engine SQL:" if n == 0 else f"  Engine SQL of query {n + 1}, in the same snapshot:")
         lines += wrap(sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     return lines
+
+
+def _other(plan: FragmentPlan, other: Other | None) -> list[str]:
+    if other is None:
+        return []
+    key = ", ".join(text or "NULL" for text in other.key)
+    vectors = [plan.measurements[i] for i in other.measurements]
+    scales = [f"{m.what}: {scale_for(m.sensitivity, m.epsilon * other.ratio):.6g}" for m in vectors]
+    scales += [
+        f"{c.what}: {scale_for(c.sensitivity(1), c.epsilon * other.ratio):.6g} per unit of clip" for c in plan.clips
+    ]
+    share = float(other.ratio / (1 + other.ratio))
+    return [
+        f"One further row ({key}): totals of the groups that are not shown, {share:.0%} of the price of each total",
+        "  a unit counts once for each of its groups; discrete Laplace of scale " + "; ".join(scales),
+    ]
 
 
 def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:

@@ -10,6 +10,8 @@ from noisegate.errors import NoisegateError
 from noisegate.mechanisms.sets import CLOSED_MAX, closed
 from noisegate.plan.measure import Levels
 from noisegate.plan.reading import OutputType
+from noisegate.policy.model import Answers
+from noisegate.privacy.other import with_other
 from noisegate.privacy.planner import Analysis
 from noisegate.query.fragment import Answered, Fragment
 
@@ -22,8 +24,7 @@ def with_levels(
     outputs: Sequence[tuple[OutputType, ...]],
     answered: Sequence[Answered],
     analyse: Analyse,
-    *,
-    negative: bool,
+    policy: Answers,
 ) -> tuple[Analysis, ...]:
     """One analysis for each fragment in order, or one for all grouping sets of a question that are made consistent."""
     found: list[Analysis] = []
@@ -32,9 +33,10 @@ def with_levels(
         family = next((a for a in answered if a.rolled and a.parts[0].fragment == start), None)
         count = len({p.fragment for p in family.parts}) if family is not None else 1
         if family is None or count == 1:
-            found.append(analyse(fragments[start], outputs[start]))
+            alone = analyse(fragments[start], outputs[start])
+            found.append(with_other(alone) if policy.other_row and family is None else alone)
         else:
-            found += _family(family, fragments, outputs, analyse, negative)
+            found += _family(family, fragments, outputs, analyse, policy.negative_counts)
         start += count
     return tuple(found)
 

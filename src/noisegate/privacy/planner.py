@@ -55,6 +55,7 @@ class Analysis:
     givens: tuple[int, ...] = ()
     of_unit: bool = False  # its keys are functions of the unit
     levels: Levels | None = None
+    other: tuple[str | None, ...] | None = None  # the key of a further row for the groups that are not shown
 
     @property
     def questions(self) -> int:

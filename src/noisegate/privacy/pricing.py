@@ -25,11 +25,13 @@ from noisegate.plan.measure import (
     Measurement,
     NoisyColumn,
     NoisyTable,
+    Other,
     Quantiles,
     Selection,
     StatementPlan,
     Tree,
 )
+from noisegate.privacy.other import adds_up
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import UNITS, Answer, Leaves, Total
 
@@ -37,6 +39,7 @@ HIDING_SHARE = Fraction(1, 10)  # of a fragment's price, for a unit count that o
 SELECTION_LEAST, SELECTION_MOST = Fraction(1, 20), Fraction(1, 4)  # the same, where it only selects groups
 SELECTION_AIM = 300  # units: groups of this size shall be shown, if the most is enough for that
 HIDE_BELOW = 1
+OTHER_SHARE = Fraction(1, 10)  # of the price of each total, for the row of the groups that are not shown
 TREE_SPREAD = CHOICE_SPREAD = 4  # beside Total.spread
 
 
@@ -63,9 +66,10 @@ def _divide_down(x: Decimal, parts: int) -> Decimal:
 
 def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     prices = allocate(epsilon, [*_total_parts(a, epsilon, delta), *(_leaves_part(a, one) for one in a.leaves)])
+    read = _read_by_other(a)
     of_totals = list(zip(a.totals, a.columns, prices, strict=False))
     measurements = tuple(
-        Measurement(names, total.what, total.per_group, a.bounds.groups, paid, _levels(a))
+        Measurement(names, total.what, total.per_group, a.bounds.groups, _own(paid, total in read), _levels(a))
         for total, names, paid in of_totals
         if not total.caps
     )
@@ -74,6 +78,10 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     if a.declared is None:
         assert units is not None
         groups = _selection(a, units, measurements[units], delta)
+        plain = [total for total in a.totals if not total.caps]
+        if a.other is not None:
+            which = tuple(i for i, total in enumerate(plain) if total in read)
+            groups = replace(groups, other=Other(a.other, which, OTHER_SHARE / (1 - OTHER_SHARE)))
     else:
         groups = DeclaredGroups(a.declared, units if a.hide else None, HIDE_BELOW if a.hide else None)
     keys = tuple(
@@ -98,6 +106,21 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         a.givens,
         _sums_of(a) if a.levels is not None else None,
     )
+
+
+def _read_by_other(a: Analysis) -> tuple[Total, ...]:
+    """The totals that a row for the other groups has: those of answers that add up."""
+    if a.other is None:
+        return ()
+    answers = [answer for answer in a.answers if adds_up(answer)]
+    wanted = {t.identity for answer in answers for t in answer.totals}
+    wanted |= {answer.null_by.identity for answer in answers if answer.null_by is not None}
+    return tuple(t for t in a.totals if t.identity in wanted)
+
+
+def _own(paid: Fraction, shared: bool) -> Fraction:
+    """What is left of a price for the groups that are shown."""
+    return paid * (1 - OTHER_SHARE) if shared else paid
 
 
 def _levels(a: Analysis) -> int:
@@ -134,8 +157,8 @@ def _units_column(a: Analysis) -> tuple[str, ...]:
 
 
 def _total_parts(a: Analysis, epsilon: Fraction, delta: Decimal) -> list[Part]:
-    """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked for, and
-    one that would get less and selects groups, gets what selecting or hiding needs."""
+    """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked for,
+    and one that would get less and selects groups, gets what selecting or hiding needs."""
     asked = {t.identity for answer in a.answers for t in answer.totals}
     parts = [Part(s := a.bounds.groups * t.per_group, Fraction(s, t.spread)) for t in a.totals]
     if len(parts) + len(a.leaves) == 1 or UNITS not in a.totals:
@@ -169,6 +192,7 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
     count = len(total.caps)
     columns = released_columns(total, names)
     width = len(columns)
+    rest = _own(paid - choice, a.other is not None)
     sums = tuple(names[count + width * j : count + width * (j + 1)] for j in range(count))
     return Clip(
         columns,
@@ -178,7 +202,7 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
         sums,
         a.bounds.groups,
         choice,
-        paid - choice,
+        rest,
         total.cap_unit,
         _levels(a),
     )
@@ -244,8 +268,10 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
             sql = answer.recombine.format(*(name for total in answer.totals for name in where[total.identity]))
         if answer.null_by is not None and answer.null_by.identity in where:
             sql = f"(CASE WHEN {where[answer.null_by.identity][0]} <= 0 THEN NULL ELSE {sql} END)"
+        if a.other is not None and not adds_up(answer):
+            sql = f"(CASE WHEN other = 1 THEN NULL ELSE {sql} END)"
         aggregates.append(NoisyColumn(sql, output.sql, output.collation))
-    return NoisyTable(keys, tuple(aggregates), tuple(computed), plan.released)
+    return NoisyTable(keys, tuple(aggregates), tuple(computed), plan.released, a.other is not None)
 
 
 def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen:

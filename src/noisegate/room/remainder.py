@@ -96,6 +96,9 @@ def _noisy_select(columns: Sequence[str], table: NoisyTable, rows: Rows, compute
     arrays = [_text_array([row[0][i] for row in rows]) for i in range(width)]
     arrays += [_number_array([row[1][i] for row in rows]) for i in range(len(table.released))]
     arrays += [_text_array(texts) for texts in computed]
+    if table.other:
+        names.append("other")
+        arrays.append(_number_array([0] * (len(rows) - 1) + [1] * bool(rows)))
     unnested = ", ".join(f"pg_catalog.unnest({a})" for a in arrays)
     return f"SELECT {', '.join(columns) or '1 AS one'} FROM ROWS FROM ({unnested}) AS r({', '.join(names)})"
 
