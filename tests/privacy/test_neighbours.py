@@ -298,6 +298,8 @@ def spread(column: str, *values: object) -> Data:
     return Data((), tuple([event(1, **{column: v}) for v in values] + [event(2), event(None)]))
 
 
+# What a unit with more than C rows adds to a mean's first sum, up to its clamp.
+SCALED = r"LEAST\(GREATEST\(\(LEAST\(GREATEST\(p\.c0, 0\), [^/]*/ \(2 \* LEAST\(p\.c1, \d+\)\), 0\), "
 STEPS = {
     "rows per group": ("SELECT count(*) FROM events", r"LEAST\(p\.c0, 3\)", "p.c0", many(9)),
     "rows per group, chosen groups": (
@@ -363,7 +365,7 @@ STEPS = {
         "SELECT kind, sum(amount) FROM events GROUP BY kind", r't0\."user_id" IS NOT NULL', "true", many(1),
     ),
     "the scale of a mean's rows": (
-        "SELECT avg(qty) FROM events", r"LEAST\(GREATEST\(pg_catalog\.round\(.*?\), 0\), 60\)", "p.c0", many(9, qty=10),
+        "SELECT avg(qty) FROM events", SCALED + r"60\)", "p.c0", many(9, qty=10),
     ),
     "the rows of a mean": (
         "SELECT avg(qty) FROM events", r"LEAST\(p\.c1, 3\)", "p.c1", many(9, qty=-10),
