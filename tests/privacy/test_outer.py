@@ -5,10 +5,13 @@ Units are summed in Python, from what the docstrings of `clipped` and `Total` sa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
-from noisegate.privacy.clips import clipped
+from noisegate.privacy.clips import clipped, clipped_rows
+from noisegate.privacy.means import both_sums
 from noisegate.privacy.outer import INT4_MAX, Rows, outer_sql
 from noisegate.privacy.totals import UNITS, Total
 from noisegate.room.embedded import EmbeddedServer
@@ -28,6 +31,11 @@ def expected(values: list[int | None], low: int, high: int, caps: tuple[int, ...
     own = [min(max(v or 0, low), high) for v in values]
     above = [sum(abs(v) > t for v in own) for t in (0, *caps[:-1])]
     return above + [sum(min(max(v, -t), t) for v in own) for t in caps]
+
+
+def mean(steps: int) -> Total:
+    plain = Total(("{0}", "{1}"), "", (), (), (), 50 * steps, "")
+    return clipped_rows(plain, "{1}", 50, lambda most: both_sums(most, steps), steps)
 
 
 @pytest.mark.parametrize("keys", [0, 1])
@@ -50,3 +58,17 @@ def test_nobody_is_zero_everywhere(data_server: EmbeddedServer) -> None:
     sql = outer_sql(Rows("FROM u AS q WHERE true", "q", 0), [total("{0}", -3, 50)], [["c0"]], [["m"] * 14])
     with psycopg.connect(new_database(data_server, "CREATE TABLE u (c0 int8)")) as connection:
         assert set(connection.execute(sql.encode()).fetchall()) == {(0,) * 14}
+
+
+def test_means_by_size_are_means_unit_by_unit(data_server: EmbeddedServer) -> None:
+    rows = [("ab"[i % 2], (i * 37 % 1300 - 100) * n + i if n else None, n) for i, n in enumerate([*range(70), 10**6, 2**40])]
+    sized = [mean(1000), mean(3), total("{1}", 0, 50)]
+    names = [[f"m{i}_{j}" for j in range(len(t.outer))] for i, t in enumerate(sized)]
+    found = []
+    with psycopg.connect(new_database(data_server, "CREATE TABLE u (k0 text, c0 int8, c1 int8)")) as connection:
+        connection.cursor().executemany("INSERT INTO u VALUES (%s, %s, %s)", rows)
+        for totals in (sized, [replace(t, cut=None) for t in sized]):
+            sql = outer_sql(Rows("FROM u AS q WHERE true", "q", 1), totals, [["c0", "c1"]] * 3, names)
+            found.append(sorted(connection.execute(sql.encode()).fetchall()))
+    assert found[0] == found[1]
+    assert len(set(found[0][0])) > 20

@@ -42,6 +42,7 @@ def clipped_rows(total: Total, rows: str, most: int, sums: Callable[[int], tuple
     of rows in its group; sums: the integers of a unit whose rows weigh as at most so many.
 
     Claim: with a cap of R rows, one unit adds at most R * unit to its group in L1. Because: `sums` is clamped so.
+    Assumes: `sums` are the same under every cap that the unit's rows do not exceed.
     """
     caps = _caps(most)
     above = tuple(Flag(f"{rows} > {t}") for t in (0, *caps[:-1]))
@@ -53,6 +54,7 @@ def clipped_rows(total: Total, rows: str, most: int, sums: Callable[[int], tuple
         unit_rows=f"a unit's rows weigh as at most a cap of up to {caps[-1]}",
         caps=caps,
         cap_unit=unit,
+        cut=Cut(f"LEAST({rows}, {most})", 0, own=False),
         spread=CLIPPED_SPREAD,
     )
 

@@ -89,7 +89,7 @@ def mean_pair(c: Context, arg: Expr | None = None, passes: str | None = None) ->
         ("mean", row, passes or "", str(steps)),
         f"{written(c, arg)}: sums above {grid.show(low)} and below {grid.show(high)} in steps of {grid.text}",
         (f"pg_catalog.sum({row}){filtered(passes)}", f"pg_catalog.count(*){filtered(passes)}"),
-        _both_sums(cap, steps),
+        both_sums(cap, steps),
         (only_if(passes, inside), only_if(passes, f"{steps} - {inside}")),
         cap * steps,
         f"a unit's rows weigh as at most {cap}",
@@ -97,11 +97,11 @@ def mean_pair(c: Context, arg: Expr | None = None, passes: str | None = None) ->
         pair=steps,
     )
     if c.clips and not forced and cap >= CLIPPED_MIN:
-        total = clipped_rows(total, "{1}", cap, lambda most: _both_sums(most, steps), steps)
+        total = clipped_rows(total, "{1}", cap, lambda most: both_sums(most, steps), steps)
     return Pair(total, grid, low, high)
 
 
-def _both_sums(cap: int, steps: int) -> tuple[str, str]:
+def both_sums(cap: int, steps: int) -> tuple[str, str]:
     """What a unit adds to both sums where its rows weigh as at most `cap`: together cap * steps.
 
     Claim: int8 suffices. Because: rows <= ROWS_MAX = 2^26 and cap * steps < 2^31, so no product reaches 2^59.

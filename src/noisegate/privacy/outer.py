@@ -121,14 +121,32 @@ def _of_sizes(sizes: _Sizes, total: Total, cells: Sequence[str]) -> list[str]:
     unit = f"({total.cut.sql.format(*cells)})::pg_catalog.int4"
     size = sizes.level(_size(unit, total.caps, total.cut))
     steps = f"pg_catalog.abs({size})" if total.cut.low < 0 else size
-    units, added = sizes.sum("pg_catalog.count(*)"), sizes.sum(f"pg_catalog.sum({unit})")
+    units = sizes.sum("pg_catalog.count(*)")
     above = [_again(units, f" FILTER (WHERE {steps} > {i})") for i in range(len(total.caps))]
+    if not total.cut.own:
+        return [*above, *_of_rows(sizes, total, cells, size)]
+    added = sizes.sum(f"pg_catalog.sum({unit})")
     beyond = [
         f"WHEN {size} < 0 THEN {units} * {-cap} ELSE {units} * {cap}" if total.cut.low < 0 else f"ELSE {units} * {cap}"
         for cap in total.caps
     ]
     within = [_again(f"CASE WHEN {steps} <= {i + 1} THEN {added} {other} END") for i, other in enumerate(beyond[:-1])]
     return [*above, *within, _again(added)]
+
+
+def _of_rows(sizes: _Sizes, total: Total, cells: Sequence[str], size: str) -> list[str]:
+    """The sums of a total with caps on a unit's rows. A unit within a cap adds the same as under the last one."""
+    assert total.cut is not None
+    count = len(total.caps)
+    sums = [f"pg_catalog.sum(({one.format(*cells)})::pg_catalog.int4)" for one in total.outer[count:]]
+    width = len(sums) // count
+    last = [sizes.sum(sql) for sql in sums[-width:]]
+    columns: list[str] = []
+    for i, sql in enumerate(sums[:-width]):
+        cap = i // width
+        beyond = sizes.sum(f"{sql} FILTER (WHERE {total.cut.sql.format(*cells)} > {total.caps[cap]})")
+        columns.append(_again(f"CASE WHEN {size} <= {cap + 1} THEN {last[i % width]} ELSE {beyond} END"))
+    return [*columns, *map(_again, last)]
 
 
 def _size(unit: str, caps: Sequence[int], cut: Cut) -> str:

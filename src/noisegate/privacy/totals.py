@@ -19,11 +19,13 @@ class Flag(str):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A unit's integer before a cap is chosen. `sql`: over the columns of `inner`, cut to the total's own ends, of
-    which `low` is the lower one; never NULL."""
+    """The integer of a unit by which caps decide. `sql`: over the columns of `inner`, cut to the total's own ends, of
+    which `low` is the lower one; never NULL. `own`: it is what is summed; else it is the unit's rows, and a unit that
+    is within a cap adds the same under that cap as under the last one."""
 
     sql: str
     low: int
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Total:
 
     With `caps` (in `cap_unit` steps), `outer` are: for 0 and each cap but the last whether the unit's total is above
     it, then it cut at each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is
-    then the last cap. `cut`: the integer of which all of `outer` are made, where they are made of one.
+    then the last cap. `cut`: the integer that is compared with them.
 
     spread: how much larger `per_group` is than what a unit is thought to add, by the plan alone; prices follow it.
     """
