@@ -105,6 +105,9 @@ ANSWERED = (
     "SELECT count(*) FROM (SELECT user_id, amount * 2 AS x, max(amount) - amount AS y FROM orders "
     "GROUP BY user_id, amount HAVING amount + 1 > 0) t WHERE x > y",
     "SELECT count(*) FROM (SELECT id, status, amount FROM orders GROUP BY id) t WHERE amount > 1",
+    "SELECT count(*) FROM users u WHERE (SELECT p.level FROM profiles p WHERE p.user_id = u.id) > 1",
+    "SELECT x.kind, count(*) FROM items i LEFT JOIN LATERAL (SELECT p.kind FROM parts p WHERE p.id = i.part) x ON true "
+    "GROUP BY 1",
 )
 
 

@@ -163,7 +163,7 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
         keys += (frozenset({*(o.name for o in outputs), OWN_UNIT}),)
     if relation.one_row_per_unit:
         keys += (frozenset({OWN_UNIT}),)
-    single = select.limit is not None and _is_one(select.limit, resolver)
+    single = resolver.is_single() or (select.limit is not None and _is_one(select.limit, resolver))
     return Body(sql, outputs, relation.anchor is not None, relation.unit, determinants, keys, relation.tied, single)
 
 

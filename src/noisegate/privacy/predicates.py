@@ -20,6 +20,7 @@ from noisegate.privacy.givens import given_type, given_value
 from noisegate.privacy.relation import Resolver
 from noisegate.query.fragment import tables_of
 from noisegate.query.total import compile_expr
+from noisegate.query.total.arrays import ELEMENTS
 from noisegate.query.total.table import OPERATORS
 from noisegate.query.tree import Expr, From, Given, Select, Subquery
 from noisegate.query.values import INTS, TEXTS, Value
@@ -193,9 +194,17 @@ def _given(expr: Given, resolver: Resolver) -> Value:
     kind = given_type(types[0].sql)
     if expr.kind == "scalar":
         return given_value(f"(({{given:{expr.index}:0}})[1])::{kind}", types[0].sql)
+    if expr.kind == "array":
+        return _given_array(expr, given_value("", types[0].sql).type, kind)
     if expr.arg is None:
         raise Internal("IN without an argument")
     return _given_member(expr, compile_expr(expr.arg, resolver.scope), types[0].sql)
+
+
+def _given_array(expr: Given, base: str, kind: str) -> Value:
+    if base not in ELEMENTS:
+        raise Unsupported(f"an array of {base} is not supported in a private question", name="array")
+    return Value(f"(({{given:{expr.index}:0}})::{kind}[])", "array", null=False, element=base)
 
 
 def _given_member(expr: Given, arg: Value, type_sql: str) -> Value:

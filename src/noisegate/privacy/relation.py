@@ -185,6 +185,11 @@ class Resolver:
             self._repeated[source.sql_alias] = len(single) < len(self.sources) + len(self.ties.outer)
         return self._repeated[source.sql_alias]
 
+    def is_single(self) -> bool:
+        """Whether there is at most one row, beside one row of each of the sources around it: by enforced keys."""
+        rows_of = self.ties.single([])
+        return len(rows_of) == len(self.sources) + len(self.ties.outer) and not holds_full(self._tree)
+
     def fact_of(self, source: Source, fact: Fact, rel: Relation) -> Fact:
         """What is known of a source's column in the joined rows."""
         there = source.sql_alias in rel.present
