@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisegate.errors import Internal
+from noisegate.errors import Internal, TooComplex
 from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release, second_road
-from noisegate.mechanisms.shape import shape_for
+from noisegate.mechanisms.shape import check_nodes, nodes_per_group, shape_for
 from noisegate.plan.measure import (
     Axis,
     Choice,
@@ -235,3 +235,22 @@ def test_choices_become_values_and_nothing_shown_gives_no_rows() -> None:
     assert computed(
         nobody, NoisyTable((), (), (Quantiles(0, YEARS, (("min", 0.0),)),)), show(nobody, histogram(nobody))
     ) == ((),)
+
+
+def test_more_groups_than_memory_has_are_refused() -> None:
+    """How many are selected is known only afterwards, and is released: the same answer is refused by it."""
+    units = measurement("u")
+    tree, choice = Tree(0, "test", 4096, 1, 1, NO_NOISE), Choice(1, "test", 1, 1, NO_NOISE)
+    plan = dataclasses.replace(
+        fragment((units,), selection(units, 1), keys=1),
+        more=(Query("", leaves=4096), Query("", leaves=4000)),
+        trees=(tree,),
+        choices=(choice,),
+    )
+    assert nodes_per_group(plan) == sum(shape_for(4096).sizes) + 4000 == 8368
+    check_nodes(plan, 239)
+    with pytest.raises(TooComplex):
+        check_nodes(plan, 240)
+    rows = tuple(((str(i),), (5,)) for i in range(240))
+    with pytest.raises(TooComplex):
+        release(Confidential(plan.digest, rows, ((), ())), plan, receipt(plan))

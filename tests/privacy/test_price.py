@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noisegate.errors import BadSetting
+from noisegate.errors import BadSetting, TooComplex
 from noisegate.mechanisms.gate import second_road
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
@@ -146,3 +147,10 @@ def test_groups_read_from_data_need_delta(analyses: list[Analysis]) -> None:
         price([analyses[2]], Decimal(1), Decimal(0))
     plan, _ = price([analyses[1]], Decimal(1), Decimal(0))
     assert isinstance(plan.fragments[0].groups, DeclaredGroups) and plan.price.delta == 0
+
+
+def test_percentiles_of_too_many_declared_groups_are_refused_before_the_charge(analyses: list[Analysis]) -> None:
+    declared = tuple((str(i),) for i in range(100_000))
+    many = replace(analyses[8], keys=analyses[1].keys, declared=declared)
+    with pytest.raises(TooComplex):
+        price([many], Decimal(1), Decimal(0))

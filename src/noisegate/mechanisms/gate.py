@@ -15,7 +15,7 @@ from noisegate.mechanisms.levels import check_levels, level_rows
 from noisegate.mechanisms.other import check_other, other_loss, other_row
 from noisegate.mechanisms.parts import check_parts, chosen_caps, clipped_sums, histograms, parts_loss
 from noisegate.mechanisms.scale import scale_for
-from noisegate.mechanisms.shape import shape_for
+from noisegate.mechanisms.shape import nodes_per_group
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Measurement, Selection
 from noisegate.plan.trust import Confidential, Receipt, Release
@@ -79,8 +79,7 @@ def draws(confidential: Confidential, plan: FragmentPlan) -> int:
     rows = len(confidential.rows) if isinstance(plan.groups, Selection) else len(plan.groups.rows)
     if plan.levels is not None:
         rows = sum(prod(plan.levels.sizes[i] for i in kept) for kept in plan.levels.sets)
-    nodes = sum(shape_for(t.steps).nodes for t in plan.trees) + sum(plan.more[c.query].leaves for c in plan.choices)
-    return rows * (len(plan.released) + nodes) + sum(len(c.caps) for c in plan.clips)
+    return rows * (len(plan.released) + nodes_per_group(plan)) + sum(len(c.caps) for c in plan.clips)
 
 
 def second_road(plan: FragmentPlan) -> Fraction:

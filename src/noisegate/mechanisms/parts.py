@@ -14,7 +14,7 @@ from noisegate.mechanisms.choice import choice_loss, choose
 from noisegate.mechanisms.clip import choose_clip
 from noisegate.mechanisms.laplace import add_noise, loss
 from noisegate.mechanisms.scale import scale_for, standard_deviation
-from noisegate.mechanisms.shape import shape_for
+from noisegate.mechanisms.shape import check_nodes, shape_for
 from noisegate.mechanisms.tree import add_noise_to, exact_nodes
 from noisegate.plan.measure import Choice, Clip, FragmentPlan, Tree
 
@@ -124,7 +124,9 @@ def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> lis
 def histograms(
     plan: FragmentPlan, leaves: Sequence[Histogram], shown: Sequence[Key]
 ) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], tuple[tuple[int, ...], ...]]:
-    """The noisy nodes of each tree, and the leaf of each choice, for each shown group."""
+    """The noisy nodes of each tree, and the leaf of each choice, for each shown group. Raises TooComplex for too many
+    groups: how many are shown is released."""
+    check_nodes(plan, len(shown))
     queries = [i for i, q in enumerate(plan.more) if q.leaves]
     if len(leaves) != len(queries):
         raise Internal("the totals do not have the shape of their plan")

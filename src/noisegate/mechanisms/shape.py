@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noisegate.errors import Internal
+from noisegate.errors import Internal, TooComplex
+from noisegate.plan.measure import FragmentPlan
 
 BRANCHING = 16
 LEAVES = 1024
 LEAVES_EXACT = 4096  # up to here a leaf is one grid step
 TOP_MAX = 24  # a level with so few nodes gets no level above it
 STEPS_MAX = 2**62
+NODES_MAX = 2_000_000  # of all trees and choices of a release: half a minute of draws, some hundred megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +78,18 @@ def shape_for(
     if root and sizes[0] > 1:
         sizes.insert(0, 1)
     return TreeShape(steps, width, branching, tuple(sizes), root or sizes[0] == 1)
+
+
+def nodes_per_group(plan: FragmentPlan) -> int:
+    """How many nodes and candidates the trees and choices of one group have, empty ones too."""
+    return sum(shape_for(t.steps).nodes for t in plan.trees) + sum(plan.more[c.query].leaves for c in plan.choices)
+
+
+def check_nodes(plan: FragmentPlan, groups: int) -> None:
+    """Raises TooComplex where so many groups would take the gate's memory. `groups` is public: declared, or shown."""
+    if groups * nodes_per_group(plan) > NODES_MAX:
+        raise TooComplex(
+            f"percentiles, extremes and modes of {groups} groups are too many numbers for one answer",
+            detail=f"All places of a value are measured in each group; at most {NODES_MAX} in one answer.",
+            hint="Group by fewer columns, or by one with fewer values.",
+        )

@@ -12,6 +12,7 @@ from noisegate.errors import BadSetting, Unsupported
 from noisegate.mechanisms.allocation import Part, allocate
 from noisegate.mechanisms.clip import SHARE_GROUPED, SHARE_UNGROUPED
 from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.shape import check_nodes
 from noisegate.mechanisms.threshold import delta_per_group, threshold
 from noisegate.plan.measure import (
     Charge,
@@ -89,7 +90,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
     )
     trees, choices = _histogram_parts(a, prices[len(a.totals) :])
-    return FragmentPlan(
+    plan = FragmentPlan(
         a.sql,
         _secrets(a),
         a.tables,
@@ -106,6 +107,9 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         a.givens,
         _sums_of(a) if a.levels is not None else None,
     )
+    if isinstance(groups, DeclaredGroups):
+        check_nodes(plan, len(groups.rows))
+    return plan
 
 
 def _read_by_other(a: Analysis) -> tuple[Total, ...]:
