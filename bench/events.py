@@ -22,7 +22,7 @@ from noisegate.plan.measure import FragmentPlan
 from noisegate.plan.reading import ReadSettings
 from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.load import load_text
-from noisegate.privacy.planner import price
+from noisegate.privacy.pricing import price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql
 from noisegate.room.checker import Checker
 from noisegate.room.embedded import EmbeddedServer
