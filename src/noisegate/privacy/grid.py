@@ -105,8 +105,8 @@ class Grid:
 
 
 def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, rows: int = 1) -> Grid:
-    """The finest of: the policy's grid, the type's own decimals, a millionth of the range; made coarser by tens until a
-    unit's total of at most `magnitude`, rounded outwards in each of `rows` rows, fits STEPS_MAX.
+    """The policy's grid; else the type's own decimals; else about a millionth of the value's range. Made coarser by tens
+    until a unit's total of at most `magnitude`, rounded outwards in each of `rows` rows, fits STEPS_MAX.
 
     Claim: the grid is a function of policy, types and text. Because: nothing else is read.
     """
@@ -116,10 +116,11 @@ def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, ro
         step = Fraction(1, 10**value.scale)
     else:
         step = Fraction(1)
-        magnitude = magnitude or step  # every value is 0
-        while magnitude / step < STEPS_FINE:
+        largest = min(magnitude, value.bound.magnitude) if value.bound.finite else magnitude
+        largest = largest or step  # every value is 0
+        while largest / step < STEPS_FINE:
             step /= 10
-        while magnitude / step >= STEPS_FINE * 10:
+        while largest / step >= STEPS_FINE * 10:
             step *= 10
     if 4 * rows > STEPS_MAX:
         raise Unsupported("rows_per_group_max is too large for a mean")

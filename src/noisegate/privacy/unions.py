@@ -75,7 +75,7 @@ def _united(a: Output, b: Output) -> Output:
         x.type,
         hull([x.safe, y.safe]) if x.type in NUMBERS else x.safe,
         hull([x.bound, y.bound]),
-        x.scale if x.scale == y.scale else None,
+        max(x.scale, y.scale) if x.scale is not None and y.scale is not None else None,
         enum_type=x.enum_type,
         labels=labels,
         collation=x.collation,

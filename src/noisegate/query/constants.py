@@ -32,6 +32,7 @@ from noisegate.query.tree import (
     children,
     walk,
 )
+from noisegate.query.words import ANSWERED_AGGREGATES, OTHER_AGGREGATES
 
 Span = tuple[int, int]
 
@@ -47,6 +48,7 @@ CONSTANT_FUNCTIONS = frozenset(
     "jsonb_build_object jsonb_build_array to_jsonb bit_length char_length octet_length strpos position".split()
 )
 
+_AGGREGATES = ANSWERED_AGGREGATES | OTHER_AGGREGATES
 RECORD = 2249  # the type of a row value
 CONSTANTS_MAX = 800  # two columns each, and PostgreSQL's SELECT has 1664 at most
 _ZONE_ARGUMENT = {"timezone": 0, "date_trunc": 2}
@@ -135,7 +137,12 @@ def _evaluated(sql: str, part: Expr) -> str:
 
 
 def is_constant(node: Expr) -> bool:
-    return not any(isinstance(n, Name | Subquery | Given) or (isinstance(n, Call) and n.star) for n in walk(node))
+    return not any(isinstance(n, Name | Subquery | Given) or _over_rows(n) for n in walk(node))
+
+
+def _over_rows(node: Expr) -> bool:
+    """An aggregate or a window function: its value depends on rows, whatever its arguments."""
+    return isinstance(node, Call) and (node.star or node.over is not None or node.name in _AGGREGATES)
 
 
 def _check_constant(node: Expr) -> None:

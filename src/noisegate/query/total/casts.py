@@ -15,6 +15,7 @@ from noisegate.query.total.jsons import scalar, small
 from noisegate.query.total.logic import FLOATS
 from noisegate.query.total.numbers import narrow
 from noisegate.query.total.parse import read
+from noisegate.query.total.table import function
 from noisegate.query.values import INTS, NUMBERS, TEXTS, TIMES, Value, in_range, single, tame_float, tame_numeric
 
 _BY_STYLE = FLOATS | TIMES
@@ -283,3 +284,8 @@ _RULES: dict[str, Callable[[Value, str], Value]] = {
     "uuid": _to_uuid,
     **{t: _same(t) for t in ("interval", "jsonb", "json")},
 }
+
+
+@function("date", "date, timestamp or text", "as the cast")
+def date(a: Value) -> Value:
+    return cast(a, "date")

@@ -25,7 +25,7 @@ _ANY_ARGUMENT = frozenset({"coalesce", "greatest", "least"})  # NULL only where 
 
 _LISTED = frozenset(
     "extract date_part date_trunc to_char width_bucket coalesce greatest least nullif + - * / % mod div floor ceil "
-    "ceiling round trunc sign".split()
+    "ceiling round trunc sign date".split()
 )
 
 
