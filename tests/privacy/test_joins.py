@@ -21,6 +21,7 @@ from noisegate.privacy.world import Rules
 from noisegate.query.values import Value
 from noisegate.room.embedded import EmbeddedServer
 from privacy.test_neighbours_joins import LOOP, NUMBERED, POLICY, SCHEMA, Data, Oracle
+from support.gates import policy_from
 from support.planner import Planner
 from support.servers import new_database
 
@@ -73,7 +74,8 @@ HOSTILE = {
     "OVER would mix",
     "SELECT count(*) FROM (SELECT user_id, row_number() OVER (PARTITION BY kind ORDER BY at) AS n FROM events) t "
     "WHERE n = 1": "OVER would mix",
-    "SELECT count(*) FROM (SELECT user_id, max(score) OVER () AS m, score FROM events) t WHERE score = m": "OVER would mix",
+    "SELECT count(*) FROM (SELECT user_id, max(score) OVER () AS m, score FROM events) t WHERE score = m":
+    "OVER would mix",
     "SELECT count(*) FROM (SELECT user_id FROM events ORDER BY at LIMIT 1) t": "LIMIT",
     "SELECT count(*) FROM users u, LATERAL (SELECT o.id FROM orders o WHERE o.amount > u.age ORDER BY o.at LIMIT 1) x":
     "LIMIT",
@@ -128,6 +130,21 @@ def test_hostile_statements_are_refused_with_a_hint(planner: Planner, sql: str) 
 def test_the_like_of_them_within_one_unit_is_answered(planner: Planner, sql: str) -> None:
     plan = planner.plan(sql).only
     planner.connection.execute(f"EXPLAIN {plan.sql}".replace("{secret:0}", "1").encode())
+
+
+def test_the_strictest_minimum_of_several_tables_holds(planner: Planner) -> None:
+    text = POLICY.replace("events: {unit: user_id,", "events: {unit: user_id, limits: {group_size_min: 50},")
+    with Planner(planner.connection.info.dsn, policy_from(text, planner.connection.info.dsn)) as strict:
+        (alone,) = strict.plan("SELECT status, count(*) FROM orders GROUP BY 1").analyses
+        (joined,) = strict.plan("SELECT status, count(*) FROM orders JOIN events USING (user_id) GROUP BY 1").analyses
+    assert (alone.group_size_min, joined.group_size_min) == (1, 50)
+
+
+def test_all_tables_are_locked_and_checked_those_of_filters_too(planner: Planner) -> None:
+    plan = planner.plan(
+        "SELECT count(*) FILTER (WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = u.id)) FROM users u"
+    ).only
+    assert {name for _, name, _ in plan.tables} == {"users", "orders"}
 
 
 def some_data(seed: int) -> Data:

@@ -134,8 +134,8 @@ STATEMENTS = (
     "SELECT n, count(*) FROM users u, LATERAL (SELECT count(*) AS n FROM orders o WHERE o.user_id = u.id) x GROUP BY n",
     "SELECT n, count(*) FROM orders u, LATERAL (SELECT count(*) AS n FROM events e WHERE e.user_id = u.user_id) x "
     "GROUP BY n",
-    "SELECT m, count(*) FROM (SELECT u.id, (SELECT p.level FROM profiles p WHERE p.user_id = u.id) AS m FROM users u) t "
-    "GROUP BY m",
+    "SELECT m, count(*) FROM (SELECT u.id, (SELECT p.level FROM profiles p WHERE p.user_id = u.id) AS m "
+    "FROM users u) t GROUP BY m",
     # equal values that are spelled differently
     *(
         f"SELECT amount::text, count(*) FROM (SELECT user_id, amount FROM orders {op} "

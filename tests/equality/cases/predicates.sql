@@ -27,7 +27,7 @@ SELECT count(*) FROM users u WHERE EXISTS (SELECT FROM countries c WHERE c.code 
 SELECT count(*) FROM users u WHERE NOT EXISTS (SELECT FROM sales.regions r WHERE r.code = u.country)
 === a public scalar
 SELECT count(*) FROM users WHERE age > (SELECT count(*) FROM countries)
-=== [later] a public scalar, correlated
+=== a public scalar, correlated
 SELECT count(*) FROM users u WHERE (SELECT c.population FROM countries c WHERE c.code = u.country) > 50000000
 === any of a public column
 SELECT count(*) FROM users WHERE country = ANY (SELECT code FROM sales.regions)
@@ -45,3 +45,7 @@ SELECT plan, sum(least((SELECT count(*) FROM sessions s WHERE s.user_id = u.id),
 SELECT count(*) FROM users WHERE country IN (SELECT country FROM users GROUP BY country HAVING count(*) > 10)
 === in a common table expression
 WITH buyers AS (SELECT user_id FROM events WHERE kind = 'purchase') SELECT plan, count(*) FROM users WHERE id IN (SELECT user_id FROM buyers) GROUP BY plan
+=== an array of a closed subquery
+SELECT count(*) FROM users WHERE country = ANY (ARRAY(SELECT country FROM users GROUP BY country HAVING count(*) > 10))
+=== a row of the unit's, by its key
+SELECT count(*) FROM events e WHERE (SELECT u.age FROM users u WHERE u.id = e.user_id) > 30
