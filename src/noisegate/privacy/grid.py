@@ -105,8 +105,8 @@ class Grid:
 
 
 def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, rows: int = 1) -> Grid:
-    """The policy's grid; else the type's own decimals; else about a millionth of the value's range. Made coarser by tens
-    until a unit's total of at most `magnitude`, rounded outwards in each of `rows` rows, fits STEPS_MAX.
+    """The policy's grid; else the type's own decimals; else about a millionth of the value's range. Made coarser by
+    tens until a unit's total of at most `magnitude`, rounded outwards in each of `rows` rows, fits STEPS_MAX.
 
     Claim: the grid is a function of policy, types and text. Because: nothing else is read.
     """
