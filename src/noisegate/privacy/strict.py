@@ -29,7 +29,8 @@ def check_strict(fragment: Fragment, relation: PrivateRelation, resolver: Resolv
     if not relation.strict:
         return False
     private = next(s for s in relation.sources if s.private)
-    column = next(iter(private.keys[0]), "") if private.keys else next(iter(private.columns), "")
+    named = [*(c for key in private.keys for c in sorted(key)), *private.columns]
+    column = next((c for c in named if c), "")  # a nested query's own unit has no name
     for call in fragment.aggregates:
         if call.star or not call.args or not all(_is_strict(a, resolver) for a in call.args):
             raise Unsupported(
