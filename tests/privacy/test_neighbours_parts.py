@@ -186,6 +186,7 @@ def test_one_unit_changes_no_more_than_the_parts_claim(
 NUMBERS = spread("qty", 4, 5, 6, 7, 8, 9, 10)
 OTHERS = tuple(event(u, kind=k, qty=2) for u, kinds in ((2, "ab"), (3, "cd"), (4, "ef")) for k in kinds)
 KINDS = Data((), (*(event(1, kind=k, amount=1.0) for k in "abcdef"), *OTHERS))
+REGIONS = Data((), (*(event(1, region=r, amount=1.0) for r in ("north", "south", "east", "west", None)), event(2)))
 STEPS = {
     "at most V values": (
         "SELECT count(DISTINCT qty) FROM events", r" WHERE v\.rv <= 2", "", NUMBERS,
@@ -208,6 +209,30 @@ STEPS = {
         "SELECT kind, count(DISTINCT qty), sum(amount) FROM events GROUP BY kind",
         r"(dense_rank\(\) OVER \(PARTITION BY p\.u ORDER BY ).*?(p\.k0\) AS rn)", r"\1\2",
         KINDS,
+    ),
+    "the declared groups for distinct values, too": (
+        "SELECT region, count(DISTINCT qty), sum(amount) FROM events GROUP BY region",
+        r"( AS x FROM .*? IS NOT NULL) AND \(.*? IS NULL\)( GROUP BY)", r"\1\2", REGIONS,
+    ),
+    "the declared groups for a histogram, too": (
+        "SELECT region, max(qty), sum(amount) FROM events GROUP BY region",
+        r"( AS x FROM .*? IS NOT NULL) AND \(.*? IS NULL\)( GROUP BY)", r"\1\2", REGIONS,
+    ),
+    "the same groups for a histogram": (
+        "SELECT kind, percentile_disc(0.5) WITHIN GROUP (ORDER BY qty), sum(amount) FROM events GROUP BY kind",
+        r"(dense_rank\(\) OVER \(PARTITION BY p\.u ORDER BY ).*?(p\.k0\) AS rn)", r"\1\2", KINDS,
+    ),
+    "the same groups for an extreme": (
+        "SELECT kind, max(qty), sum(amount) FROM events GROUP BY kind",
+        r"(1 AS n, pg_catalog\.row_number\(\) OVER \(PARTITION BY p\.u ORDER BY ).*?(p\.k0\) AS rn)", r"\1\2", KINDS,
+    ),
+    "rows of nobody in a set of values": (
+        "SELECT count(DISTINCT qty) FROM events", r't0\."user_id" IS NOT NULL', "true",
+        Data((), (event(1, qty=2), event(None, qty=5))),
+    ),
+    "rows of nobody in a histogram": (
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r't0\."user_id" IS NOT NULL', "true",
+        many(1),
     ),
     "at most M rows in a histogram": (
         "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r" WHERE v\.rv <= 3", "", many(9),
