@@ -19,11 +19,12 @@ from support.servers import new_database
 
 FOLDER = Path(__file__).parent
 USERS, EVENTS = 300, 6_000
-EPSILON = 1_000_000_000_000
+EPSILON = 1_000_000_000_000_000
 PRICE = f"""
-limits: {{groups_per_unit_max: 100, rows_per_group_max: 500, sampled_rows_max: 500, group_size_min: 1}}
+limits: {{groups_per_unit_max: 100, rows_per_group_max: 3000, sampled_rows_max: 3000, values_per_group_max: 500,
+         group_size_min: 1}}
 price: {{epsilon: 1, epsilon_max: {EPSILON}, delta: 1e-9}}
-budgets: {{dataset: {{epsilon: 1e17, delta: 0.9}}, analyst: {{epsilon: 1e17, delta: 0.9}}}}
+budgets: {{dataset: {{epsilon: 1e21, delta: 0.9}}, analyst: {{epsilon: 1e21, delta: 0.9}}}}
 """
 # Sums of TPC-H have many steps and groups: more epsilon for the same noise. No customer has more than 165 lines.
 TPCH_EPSILON = 1_000_000_000_000_000_000

@@ -7,7 +7,7 @@ Whether noisegate answers it already is not the grammar's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,7 +22,7 @@ class Rows:
 
     sql: str
     unit: str
-    columns: dict[str, tuple[str, ...]]
+    columns: Mapping[str, tuple[str, ...]]
     where: str = ""
     also: tuple[str, ...] = field(default=())  # predicates over other tables that fit
 
@@ -41,8 +41,17 @@ NUMBERS: Final = {
 }  # fmt: skip
 TIMES: Final = {
     "u.signup_date": "2024-03-01", "s.started_at": "2024-06-15", "e.occurred_at": "2024-08-01 12:00",
-    "o.placed": "2024-02-10", "t.born": "2024-03-01",
+    "o.placed": "2024-02-10", "t.born": "2024-03-01", "o.o_orderdate": "1995-06-17", "l.l_shipdate": "1995-06-17",
+    "l.l_receiptdate": "1997-01-01",
 }  # fmt: skip
+ANY_TEXT, ANY_TIME = ("US", "free", "mobile", "search"), "2024-05-01"
+# Numbers and times of at most 4,096 steps: percentiles, extremes and variances are exact (docs/exceptions.md).
+EXACT: Final = {
+    "u.age", "p.age", "b.age", "t.whole", "t.small", "t.share", "s.n", "w.n", "c.c_nationkey", "l.l_linenumber",
+    "l.l_quantity",
+}  # fmt: skip
+CHAR: Final = {"c_mktsegment", "o_orderstatus", "o_orderpriority", "l_returnflag", "l_shipmode", "n_name"}
+EXACT_TIMES: Final = {"u.signup_date", "o.placed", "t.born", "o.o_orderdate", "l.l_shipdate"}
 _USERS: Final = {
     "text": ("u.plan", "u.country"),
     "number": ("u.age",),
@@ -72,12 +81,12 @@ _LIVES: Final = (
 )
 
 
-def _with(*parts: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _with(*parts: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     kinds = {kind for part in parts for kind in part}
     return {kind: tuple(c for part in parts for c in part.get(kind, ())) for kind in sorted(kinds)}
 
 
-def _rows(sql: str, unit: str, *parts: dict[str, tuple[str, ...]], where: str = "", lives: bool = False) -> Rows:
+def _rows(sql: str, unit: str, *parts: Mapping[str, tuple[str, ...]], where: str = "", lives: bool = False) -> Rows:
     also = tuple(p.format(u=unit) for p in _HAS) + (_LIVES if lives else ())
     return Rows(sql, unit, _with(*parts), where, also)
 
@@ -142,43 +151,62 @@ SEVERAL_TABLES: Final = (
 )
 
 
+def statements() -> st.SearchStrategy[str]:
+    return st.sampled_from(ONE_TABLE + SEVERAL_TABLES).flatmap(statements_over)
+
+
 @st.composite
-def statements(draw: st.DrawFn) -> str:
-    rows = draw(st.sampled_from(ONE_TABLE + SEVERAL_TABLES))
+def statements_over(draw: st.DrawFn, rows: Rows) -> str:
     keys = draw(st.lists(_keys(rows), max_size=2, unique=True))
     aggregates = draw(st.lists(_aggregates(rows), min_size=1, max_size=3, unique=True))
+    grouping = draw(_grouping(keys)) if keys else ""
+    if grouping.startswith("GROUP BY ") and "(" in grouping.partition("GROUP BY ")[2] and draw(st.booleans()):
+        aggregates.append(f"grouping({', '.join(keys)})")
     shown = [f"{sql} AS c{i}" for i, sql in enumerate([*keys, *aggregates])]
     parts = [f"SELECT {', '.join(shown)} FROM {rows.sql}"]
-    where = [rows.where] * bool(rows.where) + draw(st.lists(_conditions(rows), max_size=2))
+    where = [rows.where] * bool(rows.where) + draw(st.lists(conditions(rows), max_size=2))
     if where:
         parts.append("WHERE " + " AND ".join(f"({c})" for c in where))
     if keys:
-        parts.append(draw(_grouping(len(keys))))
+        parts.append(grouping)
         having = [f"count(DISTINCT {rows.unit}) > 1", *draw(st.lists(_having(rows), max_size=1))]
         parts.append("HAVING " + " AND ".join(having))
     return _outside(draw, "\n".join(parts), len(keys), len(shown))
 
 
 def _outside(draw: st.DrawFn, sql: str, keys: int, width: int) -> str:
-    """Around a fragment: nothing, an order (total: by all columns), a limit, an aggregate, a window."""
+    """Around a fragment: nothing, an order (total: by all columns), a limit, an aggregate, a window, itself again."""
     order = ", ".join(str(i + 1) for i in range(width))
+    last = f"c{width - 1}"
     choices = [
         sql,
         f"{sql}\nORDER BY {order}",
         f"{sql}\nORDER BY {order} LIMIT 3",
         f"WITH f AS ({sql})\nSELECT * FROM f",
+        f"SELECT f.*, (SELECT sum(i) FROM generate_series(1, 3) AS i) FROM ({sql}) AS f",
     ]
     if keys:
-        last = f"c{width - 1}"
-        choices.append(f"SELECT count(*), count({last}) FROM ({sql}) AS f")
-        choices.append(f"SELECT c0, {last}, count(*) OVER () FROM ({sql}) AS f")
+        choices += [
+            f"SELECT count(*), count({last}) FROM ({sql}) AS f",
+            f"SELECT c0, {last}, count(*) OVER () FROM ({sql}) AS f",
+            f"SELECT c0, {last}, rank() OVER (ORDER BY {last} DESC, c0) FROM ({sql}) AS f",
+            f"WITH f AS ({sql})\nSELECT f.c0, f.{last}, g.{last} FROM f JOIN f AS g ON g.c0 = f.c0",
+            f"SELECT c0, {last} FROM ({sql}) AS f WHERE {last} IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 2",
+            f"({sql})\nUNION ALL\n({sql.replace(' > 1', ' > 2')})",
+        ]
     return draw(st.sampled_from(choices))
 
 
-def _grouping(keys: int) -> st.SearchStrategy[str]:
-    names = ", ".join(str(i + 1) for i in range(keys))
-    plain = f"GROUP BY {names}"
-    return st.sampled_from([plain, plain, plain, f"GROUP BY ROLLUP ({names})"])
+def _grouping(keys: Sequence[str]) -> st.SearchStrategy[str]:
+    plain = f"GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}"
+    names = ", ".join(keys)
+    sets = ", ".join(f"({key})" for key in keys)
+    forms = [plain] * 5 + [
+        f"GROUP BY ROLLUP ({names})",
+        f"GROUP BY CUBE ({names})",
+        f"GROUP BY GROUPING SETS ({sets}, ())",
+    ]
+    return st.sampled_from(forms)
 
 
 def _keys(rows: Rows) -> st.SearchStrategy[str]:
@@ -192,7 +220,9 @@ def _keys(rows: Rows) -> st.SearchStrategy[str]:
             f"CASE WHEN {column} IS NULL THEN 'none' WHEN {column} > {low} THEN 'more' END",
         ]
     options += [f"{c} / 20" for c in rows.of("number") if c in ("u.age", "t.share")]
-    options += [f"upper({c})" for c in rows.of("text")] + [f"coalesce({c}, '-')" for c in rows.of("text")]
+    options += [f"upper({c})" for c in rows.of("text")] + [
+        f"coalesce({c}, '-')" for c in rows.of("text") if c.partition(".")[2] not in CHAR
+    ]
     return st.sampled_from(options)
 
 
@@ -207,10 +237,24 @@ def _aggregates(rows: Rows) -> st.SearchStrategy[str]:
     if numbers is None:
         return _filtered(plain, rows)
     sums = numbers.flatmap(lambda x: st.sampled_from([f"sum({x})", f"avg({x})"]))
-    spread = st.sampled_from(rows.of("number")).flatmap(
-        lambda x: st.sampled_from([f"var_pop({x})", f"stddev_samp({x})", f"min({x})", f"max({x})"])
+    distinct = st.sampled_from(rows.of("number")).flatmap(
+        lambda x: st.sampled_from([f"sum(DISTINCT {x})", f"avg(DISTINCT {x})"])
     )
-    return st.one_of(_filtered(plain, rows), _filtered(sums, rows).map(_nothing_is_zero), spread)
+    summed = _filtered(st.one_of(sums, sums, distinct), rows).map(_nothing_is_zero)
+    any_or_all = _simple(rows).flatmap(lambda c: st.sampled_from([f"bool_or({c})", f"bool_and({c})", f"every({c})"]))
+    return st.one_of(_filtered(plain, rows), summed, _filtered(any_or_all, rows), *_spreads(rows))
+
+
+def _spreads(rows: Rows) -> list[st.SearchStrategy[str]]:
+    numbers = [c for c in rows.of("number") if c in EXACT]
+    found = [
+        f"{name}({x})" for x in numbers for name in ("var_pop", "stddev_samp", "variance", "stddev_pop", "min", "max")
+    ]
+    for x in [*numbers, *(c for c in rows.of("time") if c in EXACT_TIMES)]:
+        found += [f"min({x})", f"max({x})", f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {x})"]
+    for x in numbers:
+        found += [f"percentile_cont(ARRAY[0.25, 0.9]) WITHIN GROUP (ORDER BY {x})", f"regr_count({x}, {numbers[0]})"]
+    return [_filtered(st.sampled_from(found), rows)] if found else []
 
 
 def _nothing_is_zero(sql: str) -> str:
@@ -238,7 +282,7 @@ def _simple(rows: Rows) -> st.SearchStrategy[str]:
     """A comparison of a column with constants."""
     options: list[st.SearchStrategy[str]] = []
     for column in rows.of("text"):
-        values = CONSTANTS[column]
+        values = CONSTANTS.get(column, ANY_TEXT)
         options.append(st.sampled_from(values).map(lambda v, c=column: f"{c} = '{v}'"))  # type: ignore[misc]
         listed = ", ".join(f"'{v}'" for v in values)
         tests = ["IN ({0})", "NOT IN ({0})", "LIKE '%e%'", "IS NULL", "IS DISTINCT FROM '{1}'"]
@@ -251,12 +295,16 @@ def _simple(rows: Rows) -> st.SearchStrategy[str]:
         )
         options.append(st.just(f"{column} BETWEEN {values_n[0]} AND {values_n[-1]}"))
     options += [st.sampled_from([c, f"NOT {c}", f"{c} IS NOT TRUE"]) for c in rows.of("flag")]
-    options += [st.sampled_from([f"{c} < '{TIMES[c]}'", f"extract(month FROM {c}) > 4"]) for c in rows.of("time")]
+    options += [
+        st.sampled_from([f"{c} < '{TIMES.get(c, ANY_TIME)}'", f"extract(month FROM {c}) > 4"]) for c in rows.of("time")
+    ]
     return st.one_of(options)
 
 
-def _conditions(rows: Rows) -> st.SearchStrategy[str]:
+def conditions(rows: Rows, simple_only: bool = False) -> st.SearchStrategy[str]:
     simple = _simple(rows)
+    if simple_only:
+        return simple
     both: Callable[[Sequence[str]], str] = lambda p: f"{p[0]} {p[1]} {p[2]}"  # noqa: E731
     joined = st.tuples(simple, st.sampled_from(["AND", "OR"]), simple).map(both)
     options = [simple, simple, joined, joined.map(lambda c: f"NOT ({c})")]

@@ -14,41 +14,51 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from equality.conftest import Pair
 from equality.grammar import statements
+from equality.grammar_nested import chain_statements, nested_statements
 
 ASKED = int(os.environ.get("RANDOM_STATEMENTS", "0"))
-IN_CI = 80
+IN_CI = {"product": 100, "tpch": 15}
 REFUSALS = {"0A000", "42501", "22003"}  # not yet; never; not without bounds
 
 
 def test_random_statements(product: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    ask(product, st.one_of(statements(), nested_statements()), ASKED or IN_CI["product"], capsys)
+
+
+def test_random_statements_over_chains_of_keys(tpch: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    ask(tpch, chain_statements(), ASKED // 10 or IN_CI["tpch"], capsys)
+
+
+def ask(pair: Pair, grammar: st.SearchStrategy[str], how_many: int, capsys: pytest.CaptureFixture[str]) -> None:
     outcomes: Counter[str] = Counter()
 
     @settings(
-        max_examples=ASKED or IN_CI, derandomize=not ASKED, deadline=None, database=None, print_blob=False,
+        max_examples=how_many, derandomize=not ASKED, deadline=None, database=None, print_blob=False,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(statements())
+    @given(grammar)
     def same_or_refused(sql: str) -> None:
-        outcomes[compare(product, sql)] += 1
+        outcomes[compare(pair, sql)] += 1
 
     same_or_refused()
     with capsys.disabled():
         if ASKED:
             print(f"\n{dict(outcomes)}")
-    assert outcomes["answered"] >= 0.15 * outcomes.total(), outcomes
+    assert outcomes["answered"] >= 0.8 * outcomes.total(), outcomes
 
 
-def compare(product: Pair, sql: str) -> str:
+def compare(pair: Pair, sql: str) -> str:
     """'answered', or the SQLSTATE of the refusal. Raises AssertionError where the answers differ."""
-    truth = product.truth.execute(sql.encode()).fetchall()
+    truth = pair.truth.execute(sql.encode()).fetchall()
     try:
-        answer = product.gate.execute(sql.encode()).fetchall()
+        answer = pair.gate.execute(sql.encode()).fetchall()
     except psycopg.Error as refusal:
         assert refusal.sqlstate in REFUSALS, f"{refusal}\n{sql}"
-        assert product.gate.execute("SELECT 1").fetchone() == (1,)
+        assert pair.gate.execute("SELECT 1").fetchone() == (1,)
         return str(refusal.sqlstate)
     if "ORDER BY" not in sql.rpartition(")")[2]:
         truth, answer = sorted(truth, key=repr_of), sorted(answer, key=repr_of)
