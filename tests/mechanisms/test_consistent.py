@@ -69,7 +69,7 @@ def test_the_estimate_is_the_least_squares_one(problem: tuple[tuple[Set, ...], N
 
 
 @given(problems(), st.booleans(), st.sampled_from([1, 3]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whole_leaves_are_near_the_estimate_and_not_negative(
     problem: tuple[tuple[Set, ...], Noisy, Ints], positive: bool, step: int
 ) -> None:
@@ -126,7 +126,7 @@ def errors(truth: Ints, sets: tuple[Set, ...], scale: float, rounds: int, *, pos
 def test_every_level_is_unbiased_and_better_than_alone(sets: tuple[Set, ...]) -> None:
     """Dense data, where nothing is cut: means within 5 standard errors of 0; variances below those of the noise, and
     near those that linear algebra says."""
-    sizes, scale, rounds = (2, 3, 4), 30.0, 600
+    sizes, scale, rounds = (2, 3, 4), 30.0, 500
     truth = array(np.arange(1000, 1000 + prod(sizes))).reshape(sizes)
     alone = 2 * scale**2
     for kept, found in errors(truth, sets, scale, rounds, positive=True).items():
@@ -157,7 +157,7 @@ def test_where_most_groups_are_empty_no_level_is_worse_than_alone(sets: tuple[Se
     random = np.random.default_rng(3)
     truth = array(random.integers(20, 300, (12, 12)) * (random.random((12, 12)) < 0.1))
     scale = 5.0
-    for kept, found in errors(truth, sets, scale, 60, positive=True).items():
+    found_in = errors(truth, sets, scale, 40, positive=True)
+    for kept, found in found_in.items():
         assert (found**2).mean() < 1.15 * 2 * scale**2, kept
-    leaves = errors(truth, sets, scale, 60, positive=True)[(0, 1)]
-    assert (leaves**2).mean() < 0.4 * 2 * scale**2
+    assert (found_in[0, 1] ** 2).mean() < 0.4 * 2 * scale**2

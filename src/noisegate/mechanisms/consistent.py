@@ -20,6 +20,7 @@ Ints = NDArray[np.object_]  # of Python's own integers: no overflow
 Reals = NDArray[np.float64]
 
 ROUNDS = 200  # of the search for the nearest leaves that are not negative
+NEAR = 0.02  # it ends where a step changes no leaf by more: they become whole numbers
 STIFFNESS = 1.0  # of that search
 
 
@@ -79,16 +80,20 @@ def _not_negative(solve: _Solver, target: Reals, whole: Ints, start: Reals) -> R
     """The best fit with whole + rest >= 0 that keeps the grand total, by the alternating direction method of
     multipliers (Boyd et al. 2011): a step of least squares, a cut, and the price of their difference."""
     total = max(int(whole.sum()) + float(start.sum()), 0.0) - float(whole.sum())
+    low = -whole.astype(np.float64).reshape(1, -1)
 
     def cut_at_0(x: Reals) -> Reals:
-        flat = nearest(whole.reshape(1, -1), x.reshape(1, -1), np.array([total]), np.True_, positive=True)
-        return flat.reshape(x.shape)
+        return nearest(low, x.reshape(1, -1), np.array([total]), np.True_, positive=True).reshape(x.shape)
 
+    if (start.reshape(1, -1) >= low).all():
+        return start
     cut, price = cut_at_0(start), np.zeros(start.shape)
     for _ in range(ROUNDS):
-        x = solve(target + STIFFNESS * (cut - price), STIFFNESS)
+        before, x = cut, solve(target + STIFFNESS * (cut - price), STIFFNESS)
         cut = cut_at_0(x + price)
         price += x - cut
+        if max(np.abs(x - cut).max(), np.abs(before - cut).max()) < NEAR:
+            break
     return cut
 
 
@@ -146,7 +151,8 @@ def _children(whole: Ints, rest: Reals, parents: Ints, kept: NDArray[np.bool_], 
     """Families (parents x children) as whole numbers that add up to their parents."""
     base: Ints = np.where(kept, whole, 0)
     missing = parents - base.sum(axis=1)
-    near = np.where(kept, nearest(base, rest, missing.astype(np.float64), kept, positive=positive), 0.0)
+    low = -base.astype(np.float64)
+    near = np.where(kept, nearest(low, rest, missing.astype(np.float64), kept, positive=positive), 0.0)
     floor = np.floor(near)
     found: Ints = base + np.vectorize(int, otypes=[object])(floor) if floor.size else base
     left = parents - found.sum(axis=1)
@@ -158,10 +164,9 @@ def _children(whole: Ints, rest: Reals, parents: Ints, kept: NDArray[np.bool_], 
     return found
 
 
-def nearest(whole: Ints, rest: Reals, sums: Reals, kept: NDArray[np.bool_] | np.bool_, *, positive: bool) -> Reals:
+def nearest(low: Reals, rest: Reals, sums: Reals, kept: NDArray[np.bool_] | np.bool_, *, positive: bool) -> Reals:
     """The nearest rests with the given sums along the last axis, over the entries kept; with `positive`, among those
-    with whole + rest >= 0 (projection onto a simplex, Michelot 1986)."""
-    low = -whole.astype(np.float64)
+    that are at least `low` (projection onto a simplex, Michelot 1986)."""
     active = np.broadcast_to(kept, rest.shape).copy()
     result = rest
     while True:
