@@ -79,13 +79,15 @@ def missing_bounds(c: Context, arg: Expr) -> NoisegateError:
         )
     column = lacking[0]
     low, high = _BOUNDS_LIKE.get(_type_of(c, names, column), ("0", "100"))
-    declared = f"{column}: {{bounds: [{low}, {high}]}}".replace("'", "")
+    hint = f"Bound it in the statement, such as WHERE {column} BETWEEN {low} AND {high}"
+    if any(_of_table(c, n) for n in names if n.parts[-1] == column):
+        declared = f"{column}: {{bounds: [{low}, {high}]}}".replace("'", "")
+        hint += f", or let the data owner declare bounds in the policy, such as {declared}"
     return MissingBounds(
         f"{c.call.name} needs bounds on column {', '.join(lacking)}",
         name=column,
         detail=detail,
-        hint=f"Bound it in the statement, such as WHERE {column} BETWEEN {low} AND {high}, or let the data owner "
-        f"declare bounds in the policy, such as {declared}.",
+        hint=f"{hint}.",
     ).about(arg.start, arg.end)
 
 
@@ -98,6 +100,12 @@ def _shown(text: str) -> str:
 
 def _type_of(c: Context, names: Sequence[Name], column: str) -> str:
     return next((compile_expr(n, c.scope).type for n in names if n.parts[-1] == column), "")
+
+
+def _of_table(c: Context, name: Name) -> bool:
+    """Whether it is a column that a policy can name, not one of VALUES, a function or a nested query's expression."""
+    fact = c.relation.fact(compile_expr(name, c.scope))
+    return fact is not None and fact.column is not None
 
 
 def _bounded(c: Context, name: Name) -> bool:
