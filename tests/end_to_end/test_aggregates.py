@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,7 +15,8 @@ from support.servers import new_database
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad');
-CREATE TABLE people (id int PRIMARY KEY, city text NOT NULL, age int, height numeric(5,2), born date, vip bool, mood mood);
+CREATE TABLE people (id int PRIMARY KEY, city text NOT NULL, age int, height numeric(5,2), born date, vip bool,
+                     mood mood);
 CREATE TABLE visits (person int NOT NULL, kind text, spent numeric(8,2), seconds float8, stars int, at timestamp,
                      seen timestamptz, day date, paid bool);
 INSERT INTO people SELECT i, (ARRAY['Oslo', 'Rome', 'Lima'])[1 + i % 3], nullif(10 + i * 7 % 80, 17),
@@ -80,10 +80,12 @@ STATEMENTS = (
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY age), percentile_cont(0.1) WITHIN GROUP (ORDER BY height) "
     "FROM people",
     "SELECT kind, percentile_cont(ARRAY[0.1, NULL, 0.37, 1]) WITHIN GROUP (ORDER BY stars), "
-    "percentile_disc(0.3) WITHIN GROUP (ORDER BY stars DESC), percentile_cont(0.3) WITHIN GROUP (ORDER BY seconds DESC) "
+    "percentile_disc(0.3) WITHIN GROUP (ORDER BY stars DESC), "
+    "percentile_cont(0.3) WITHIN GROUP (ORDER BY seconds DESC) "
     "FROM visits GROUP BY kind",
     "SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY stars) FILTER (WHERE kind = 'a') FROM visits",
-    "SELECT mode() WITHIN GROUP (ORDER BY mood), mode() WITHIN GROUP (ORDER BY city), mode() WITHIN GROUP (ORDER BY vip) "
+    "SELECT mode() WITHIN GROUP (ORDER BY mood), mode() WITHIN GROUP (ORDER BY city), "
+    "mode() WITHIN GROUP (ORDER BY vip) "
     "FROM people",
     "SELECT kind, mode() WITHIN GROUP (ORDER BY paid) FROM visits GROUP BY kind",
     "SELECT mode() WITHIN GROUP (ORDER BY kind) FILTER (WHERE stars > 2) FROM visits",

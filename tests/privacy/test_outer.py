@@ -61,7 +61,9 @@ def test_nobody_is_zero_everywhere(data_server: EmbeddedServer) -> None:
 
 
 def test_means_by_size_are_means_unit_by_unit(data_server: EmbeddedServer) -> None:
-    rows = [("ab"[i % 2], (i * 37 % 1300 - 100) * n + i if n else None, n) for i, n in enumerate([*range(70), 10**6, 2**40])]
+    rows = [
+        ("ab"[i % 2], (i * 37 % 1300 - 100) * n + i if n else None, n) for i, n in enumerate([*range(70), 10**6, 2**40])
+    ]
     sized = [mean(1000), mean(3), total("{1}", 0, 50)]
     names = [[f"m{i}_{j}" for j in range(len(t.outer))] for i, t in enumerate(sized)]
     found = []

@@ -114,7 +114,8 @@ def test_where_postgresql_raises_it_is_null(
 @pytest.mark.parametrize(
     ("expression", "words"),
     [
-        ("md5(t1)", "md5"), ("coalesce(at1, at2)", "array"), ("hashtext(t1)", "hashtext"), ("t1 ~ t2", "constant"), ("t1 ~ '(a)\\1'", "refers back"),
+        ("md5(t1)", "md5"), ("coalesce(at1, at2)", "array"), ("hashtext(t1)", "hashtext"),
+        ("t1 ~ t2", "constant"), ("t1 ~ '(a)\\1'", "refers back"),
         ("t1 ~ '(?=a)b'", "looks around"), ("t1 ~ '(a{200}){200}'", "repeats"), ("repeat(t1, i41)", "constant"),
         ("to_char(ts1, 'TMMonth')", "plain patterns"), ("justify_days(iv1)", "not supported"), ("iv1 * 2", "\\*"),
         ("at1 @> at2", "constant"), ("jb1 -> t1", "constant"), ("to_jsonb(t1)", "packs"), ("f81::text", "ISO style"),

@@ -175,8 +175,10 @@ REFUSED = {
     "c.code)) x": "rows of table orders",
     "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT 5) x": "a set operation would mix people's rows",
     "SELECT count(*) FROM (SELECT id FROM users EXCEPT SELECT population FROM countries) x": "a set operation",
-    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT count(*) FROM users) x": "a set operation would mix people",
-    "SELECT count(*) FROM (SELECT * FROM orders ORDER BY amount DESC LIMIT 9) x": "LIMIT would choose among several people's rows",
+    "SELECT count(*) FROM (SELECT id FROM users UNION ALL SELECT count(*) FROM users) x":
+        "a set operation would mix people",
+    "SELECT count(*) FROM (SELECT * FROM orders ORDER BY amount DESC LIMIT 9) x":
+        "LIMIT would choose among several people's rows",
     "SELECT count(*) FROM users WHERE id IN (SELECT id FROM users UNION SELECT user_id FROM orders OFFSET 3)":
         "OFFSET would choose among several people's rows",
     "SELECT count(*) FROM (SELECT DISTINCT ON (country) user_id FROM orders ORDER BY country, placed) x": "DISTINCT ON",

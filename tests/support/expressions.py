@@ -75,7 +75,7 @@ def check_never_raises(planner: Planner, engine: psycopg.Connection, expression:
 def check_same_as_postgresql(
     planner: Planner, engine: psycopg.Connection, expression: str, raises: bool = True
 ) -> None:
-    """On ordinary rows: the original's value. Where it raises on one of them, nothing is compared, if it may (`raises`)."""
+    """On ordinary rows: the value of the original. Where that raises, if it may (`raises`), nothing is compared."""
     if any(word in expression for word in ("e300", "e-300", "00000", "000 years", "000 months")):
         return  # floats so far from 1 are NULL in arithmetic, and so are steps over the calendar's ends
     try:

@@ -111,9 +111,9 @@ def _named(expr: Expr, interval: Interval, base: str, value_of: ValueOf) -> list
         found.append((value, _for_type(interval, base, value.type)))
     if isinstance(expr, Cast) and expr.type in _WIDENING:
         inner = value_of(expr.arg)
-        if inner is not None and inner.const is None and (inner.type in INTS or inner.type == "numeric"):
-            if _widens(inner.type, expr.type):
-                found.append((inner, interval))
+        plain = inner is not None and inner.const is None and (inner.type in INTS or inner.type == "numeric")
+        if plain and inner is not None and _widens(inner.type, expr.type):
+            found.append((inner, interval))
     return found
 
 
