@@ -4,7 +4,7 @@ Claim: the expanded text means what the text means. Because: PostgreSQL deparses
 WITH query or table of the statement can stand for one of its own) and its columns under the view's names; a query in
 FROM sees nothing beside it; so it has the view's rows and columns under the same alias. What is not replaced, since it
 was not recognised, still names the view: the clean room has it over tables that raise when they are read.
-Checked by: tests/query/test_views.py, tests/end_to_end/test_views.py.
+Checked by: tests/query/test_views.py, tests/end_to_end/test_data_views.py.
 """
 
 from __future__ import annotations
