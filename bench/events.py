@@ -16,7 +16,6 @@ from pathlib import Path
 import psycopg
 
 from noisegate.engine.generated import SESSION, parametrised
-from noisegate.gateway import expressions_of
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.measure import FragmentPlan
 from noisegate.plan.reading import ReadSettings
@@ -24,6 +23,7 @@ from noisegate.planning.jobs import AnalyseJob, ReadJob, analyse_job, read_job
 from noisegate.policy.load import load_text
 from noisegate.privacy.pricing import price
 from noisegate.query.constants import constant_parts, decode_row, evaluation_sql
+from noisegate.query.fragment import expressions_of
 from noisegate.room.checker import Checker
 from noisegate.room.embedded import EmbeddedServer
 from noisegate.room.source import load_snapshot
