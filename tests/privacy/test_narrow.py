@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 
 import psycopg
@@ -97,7 +98,7 @@ def test_rows_that_pass_are_inside(planner: Planner, drawn: tuple[str, str]) -> 
     for edge, shown, sign in ((found.lo, low, -1), (found.hi, high, 1)):
         if edge is not None and shown is not None:
             slack = abs(edge) * Fraction(1, 10**14) if column[0] == "f" else Fraction(0)
-            assert sign * (Fraction(shown) - edge) <= slack
+            assert sign * (Fraction(Decimal(shown)) - edge) <= slack
 
 
 @pytest.mark.parametrize(
