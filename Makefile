@@ -36,10 +36,10 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow' $(ARGS)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n 0 -m slow $(ARGS)
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 0 -m slow $(ARGS)
 
 random: $(STAMP)
-	RANDOM_STATEMENTS=10000 $(BIN)/python -m pytest -n 0 tests/equality/test_random.py $(ARGS)
+	HYPOTHESIS_PROFILE=random RANDOM_STATEMENTS=10000 $(BIN)/python -m pytest -n 0 tests/equality/test_random.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -47,7 +47,7 @@ def cut_off(gate: RunningGate, i: int) -> str:
     connection.pgconn.send_query(f"SELECT count(*) FROM people WHERE age > {i}".encode())
     time.sleep(pause)
     if i % 2:
-        connection.cancel_safe(timeout=5)
+        connection.cancel_safe(timeout=60)
     connection.close()
     return "cut off"
 

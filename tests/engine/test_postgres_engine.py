@@ -433,7 +433,7 @@ def sleeping(dsn: str) -> int:
     return int(str(rows[0][0]))
 
 
-async def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(condition):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -449,7 +449,7 @@ def test_cancelling_reaches_the_server_and_gives_the_connection_back(dsn: str) -
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked
-            await wait_for(lambda: sleeping(dsn) == 0, 2)
+            await wait_for(lambda: sleeping(dsn) == 0)
             assert the_total(await ask(engine, count(dsn))) == 30
 
     run(test)
@@ -457,7 +457,7 @@ def test_cancelling_reaches_the_server_and_gives_the_connection_back(dsn: str) -
 
 def test_a_slow_query_is_stopped_by_the_policys_clock(dsn: str) -> None:
     async def test() -> None:
-        async with engine_on(dsn, timeout_s=1) as engine:
+        async with engine_on(dsn, timeout_s=3) as engine:
             with pytest.raises(Canceled) as failure:
                 await ask(engine, plan(dsn, "SELECT count(pg_sleep(31)) AS n FROM public.users"))
             assert failure.value.__context__ is None

@@ -74,7 +74,7 @@ def test_killed_before_a_line(data_server: EmbeddedServer, tmp_path: Path, step:
         with gate(tmp_path, dsn, line) as (process, port):
             got = ask(port)
             answered += got
-            died = process.poll() is not None or _dies(process)
+            died = process.poll() is not None or _dies(process, 5 if got else 60)
             deaths += died
         ledger = SqliteLedger(tmp_path / "state" / "ledger.sqlite", create=False)
         charged = [r for r in ledger.records() if r.values["event"] == ASKED]
@@ -91,8 +91,8 @@ def test_killed_before_a_line(data_server: EmbeddedServer, tmp_path: Path, step:
     assert answered >= 1
 
 
-def _dies(process: subprocess.Popen[str]) -> bool:
+def _dies(process: subprocess.Popen[str], patience_s: float) -> bool:
     try:
-        return process.wait(2) < 0
+        return process.wait(patience_s) < 0
     except subprocess.TimeoutExpired:
         return False

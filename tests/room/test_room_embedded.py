@@ -6,7 +6,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import psycopg
@@ -141,10 +140,5 @@ def test_odd_names_in_a_dsn(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_starting_takes_about_a_second(tmp_path: Path) -> None:
-    server = _server(tmp_path)
-    begun = time.monotonic()
-    server.start()
-    assert time.monotonic() - begun < 15  # 1 s on an idle machine
+def test_the_clients_programs_are_there() -> None:
     assert (binaries() / "psql").exists() and (binaries() / "pgbench").exists()
-    server.stop()

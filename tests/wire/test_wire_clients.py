@@ -14,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 from psycopg import sql
-from wirekit import PASSWORD, ROLE, GateThread
+from wirekit import PASSWORD, PATIENCE_S, ROLE, GateThread
 
 from noisegate.room.embedded import binaries
 
@@ -126,13 +126,16 @@ def test_asyncpg(gate: GateThread) -> None:
     assert len(gate.gate.questions) == 5
 
 
-def test_asyncpg_timeout_cancels(gate: GateThread) -> None:
+def test_asyncpg_cancels(gate: GateThread) -> None:
     async def work() -> None:
         connection = await asyncpg.connect(
             host="127.0.0.1", port=gate.port, user=ROLE, password=PASSWORD, database="data", ssl=False
         )
-        with pytest.raises(TimeoutError):
-            await connection.fetch("SELECT /*slow*/ id FROM secret", timeout=0.3)
+        asking = asyncio.create_task(connection.fetch("SELECT /*slow*/ id FROM secret"))
+        assert await asyncio.to_thread(gate.gate.working.wait, PATIENCE_S)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
 
@@ -147,7 +150,7 @@ def _psql(gate: GateThread, *commands: str, stdin: str = "") -> subprocess.Compl
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         env={"PATH": os.defpath, "PGPASSWORD": PASSWORD, "LC_ALL": "C.UTF-8"},
     )
 
@@ -198,10 +201,10 @@ def test_psql_ctrl_c(gate: GateThread) -> None:
         text=True,
         env={"PATH": os.defpath, "PGPASSWORD": PASSWORD},
     )
-    assert gate.gate.working.wait(10)
+    assert gate.gate.working.wait(PATIENCE_S)
     time.sleep(0.1)
     psql.send_signal(signal.SIGINT)
-    out, err = psql.communicate(timeout=10)
+    out, err = psql.communicate(timeout=PATIENCE_S)
     assert "canceling statement due to user request" in err
     assert gate.gate.cancelled == 1
     assert "after" in out or psql.returncode != 0

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from wirekit import (
     FLUSH,
+    PATIENCE_S,
     ROLE,
     SYNC,
     GateThread,
@@ -36,7 +37,7 @@ from noisegate.wire.gate import RoomAddress
 class Direct(Raw):
     """A connection to the room, which trusts its socket."""
 
-    def __init__(self, path: str, timeout: float = 10) -> None:
+    def __init__(self, path: str, timeout: float = PATIENCE_S) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(path)

@@ -21,6 +21,7 @@ from noisegate.wire.gate import Answer, Hidden, Identity, Notice, Question, Room
 from noisegate.wire.messages import Bind, Parse, decode_fields, decode_row_description, frame
 from noisegate.wire.scram import Verifier, make_verifier
 
+PATIENCE_S = 60.0  # with something that happens at once unless the machine stalls
 PASSWORD = "wonder land"
 ROLE = "ana"
 
@@ -191,13 +192,22 @@ class GateThread:
     def port(self) -> int:
         return self.server.port
 
-    def run(self, work: Coroutine[Any, Any, Any], timeout: float = 20) -> Any:
+    def run(self, work: Coroutine[Any, Any, Any], timeout: float = PATIENCE_S) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    def tick(self, now: float, statement_s: float | None, idle_s: float | None) -> None:
+        """What the server's clock does several times a second, at a moment of the test's choice."""
+
+        async def check() -> None:
+            for session in self.server._door.sessions.all():
+                session.check_clocks(now, statement_s, idle_s)
+
+        self.run(check())
 
     def stop(self) -> None:
         self.run(self.server.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
         self.loop.close()
 
     def dsn(self, **more: object) -> str:
@@ -205,7 +215,7 @@ class GateThread:
         return " ".join(f"{key}={value}" for key, value in (values | more).items())
 
 
-def eventually(condition: Any, seconds: float = 5.0) -> bool:
+def eventually(condition: Any, seconds: float = PATIENCE_S) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -220,7 +230,7 @@ Message = tuple[str, bytes]
 class Raw:
     """A blocking connection that sends and reads single messages."""
 
-    def __init__(self, port: int, *, connect: bool = True, timeout: float = 10, **parameters: str) -> None:
+    def __init__(self, port: int, *, connect: bool = True, timeout: float = PATIENCE_S, **parameters: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.buffer = b""
         self.pid, self.secret, self.settings = 0, b"", dict[str, str]()
