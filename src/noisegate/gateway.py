@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from noisegate.engine.early import Early
-from noisegate.engine.interface import Engine
+from noisegate.engine.interface import Engine, tables_of
 from noisegate.errors import (
     Internal,
     MissingBounds,
@@ -212,7 +212,7 @@ class Gateway:
         """Have the engine get ready for what this text meant when it was asked the last time; no more than that."""
         early, plan = Early(self._engine), self._asked.get(_repeats(question))
         if plan is not None:
-            early.begin(plan.fragments)
+            early.begin(tables_of(plan.fragments))
         return early
 
     async def _shape(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Shape:

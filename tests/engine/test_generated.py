@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisegate.engine.generated import begin_sql, check_sql, parametrised, plan_settings, session_settings, set_sql
+from noisegate.engine.generated import parametrised, plan_settings, session_settings, set_sql
+from noisegate.engine.opening import begin_sql, check_sql, prepare_sql
 from noisegate.errors import Internal
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan
 from support.fragments import fragment, measurement, selection
@@ -80,7 +81,7 @@ def test_groups_below_the_minimum_stay_on_the_data_server() -> None:
 
 def test_tables_are_locked_before_anything_takes_a_snapshot() -> None:
     tables = (("public", 'we"ird', "f"), ("a", "b", "f"))
-    statements = begin_sql([dataclasses.replace(plan(""), tables=tables)] * 2).split("; ")
+    statements = begin_sql(tables * 2).split("; ")
     assert statements[0] == "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     assert all(statement.startswith("SET LOCAL ") for statement in statements[1:-1])
     assert statements[-1] == 'LOCK TABLE "a"."b", "public"."we""ird" IN ACCESS SHARE MODE'
@@ -89,13 +90,15 @@ def test_tables_are_locked_before_anything_takes_a_snapshot() -> None:
 def test_a_connection_has_its_settings_from_the_beginning_and_shows_all_of_them() -> None:
     settings = session_settings(60)
     assert "SET statement_timeout = '60s'" in set_sql(settings).split("; ")
-    assert all(f"current_setting('{name}')" in check_sql("SELECT 1", settings) for name, _ in settings)
+    for check in (check_sql("SELECT 1", settings), prepare_sql("SELECT 1", settings)):
+        assert all(f"current_setting('{name}')" in check for name, _ in settings)
 
 
 def test_what_is_set_for_the_check_ends_with_it() -> None:
     set_local = [s.split()[2] for s in begin_sql([]).split("; ") if s.startswith("SET LOCAL ")]
     assert set_local == ["plan_cache_mode", "enable_seqscan"]
-    assert all(f"set_config('{name}'" in check_sql("SELECT 1", session_settings(1)) for name in set_local)
+    for check in (check_sql("SELECT 1", session_settings(1)), prepare_sql("SELECT 1", session_settings(1))):
+        assert all(f"set_config('{name}'" in check for name in set_local)
 
 
 def test_settings_of_a_statement_are_one() -> None:

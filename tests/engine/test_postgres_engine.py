@@ -307,16 +307,29 @@ def test_a_query_is_parsed_once_for_a_connection_but_not_after_a_failure(dsn: st
 # Early
 
 
-def test_what_was_begun_early_is_used_for_its_own_plans_only(dsn: str) -> None:
+def test_what_was_begun_early_is_used_where_it_is_on_the_plans_tables(dsn: str) -> None:
     async def test() -> None:
         async with engine_on(dsn, connections_max=1) as engine:
-            begun, other = count(dsn), plan(dsn, "SELECT 7::bigint AS n")
-            for asked, total in ((begun, 30), (other, 7), (begun, 30)):
+            question = count(dsn)
+            gone = ("public", "gone", "")
+            for tables in (question.tables, (), (("public", "users", "another"),), (*question.tables, gone)):
                 early = Early(engine)
-                early.begin([begun])
-                async with early.snapshot([asked]) as snapshot:
-                    assert the_total(await snapshot.run(asked)) == total
+                early.begin(tables)
+                async with early.snapshot([question]) as snapshot:
+                    assert the_total(await snapshot.run(question)) == 30
                 early.drop()
+
+    run(test)
+
+
+def test_nothing_is_begun_early_in_front_of_others(dsn: str) -> None:
+    async def test() -> None:
+        async with engine_on(dsn, connections_max=1) as engine:
+            question = count(dsn)
+            async with engine.snapshot([question]):
+                early = Early(engine)
+                early.begin(question.tables)
+                assert early._opening is None
 
     run(test)
 
@@ -326,7 +339,7 @@ def test_what_was_begun_early_and_is_not_wanted_goes_back(dsn: str) -> None:
         async with engine_on(dsn, connections_max=1) as engine:
             for steps in (0, 1, 50):
                 early = Early(engine)
-                early.begin([count(dsn)])
+                early.begin(count(dsn).tables)
                 for _ in range(steps):
                     await asyncio.sleep(0.001)
                 early.drop()
@@ -341,13 +354,13 @@ def test_an_error_of_what_was_begun_early_is_the_statements_own(dsn: str) -> Non
             question = count(dsn)
             await asyncio.to_thread(execute, dsn, "ALTER TABLE users DROP CONSTRAINT users_pkey")
             early = Early(engine)
-            early.begin([question])
+            early.begin(question.tables)
             with pytest.raises(SchemaChanged):
                 async with early.snapshot([question]):
                     raise AssertionError("the charge would come here")
             early.drop()
             with pytest.raises(ZeroDivisionError):
-                early.begin([count(dsn)])
+                early.begin(count(dsn).tables)
                 async with early.snapshot([count(dsn)]):
                     raise ZeroDivisionError
             assert the_total(await ask(engine, count(dsn))) == 30
@@ -360,7 +373,7 @@ def test_a_statement_that_is_cancelled_takes_its_early_begin_along(dsn: str) -> 
         async with engine_on(dsn, connections_max=1) as engine:
 
             async def statement(early: Early) -> None:
-                early.begin([count(dsn)])
+                early.begin(count(dsn).tables)
                 try:
                     async with early.snapshot([count(dsn)]):
                         await asyncio.sleep(60)

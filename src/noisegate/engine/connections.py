@@ -7,13 +7,15 @@ lost, or could not be cleaned, is closed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
 
-from noisegate.engine.generated import Settings, begin_sql, check_sql, set_sql
+from noisegate.engine.generated import Settings, set_sql
+from noisegate.engine.opening import Table, begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
 
 CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
@@ -42,18 +44,26 @@ class Connection:
             del self.prepared[next(iter(self.prepared))]  # the driver closes what nobody holds
         self.prepared[digest] = prepared
 
-    async def fingerprints(self, tables: list[tuple[str, str]]) -> list[str | None]:
-        """Of (schema, name) in order, as the transaction that has just begun sees them. Raises Drifted."""
-        found, shown = await self.check(tables)
+    async def begin(self, tables: Iterable[Table]) -> bool:
+        """A transaction on these tables; False where one of them is not what it was. Raises Drifted."""
+        wanted = sorted(set(tables))
+        try:
+            await self.driver.execute(f"{begin_sql(wanted)}; {execute_sql(wanted, self.shown)}")
+        except asyncpg.DivisionByZeroError:
+            await self.driver.execute("ROLLBACK")
+        else:
+            return True
+        return await self._begin_slowly(wanted)
+
+    async def _begin_slowly(self, wanted: list[Table]) -> bool:
+        """The same in two steps: says what differs."""
+        await self.driver.execute(begin_sql(wanted))
+        schemas, names = [schema for schema, _, _ in wanted], [name for _, name, _ in wanted]
+        found, shown = (await self.driver.fetchrow(self.check_sql, schemas, names, timeout=CATALOG_TIMEOUT_S))[:2]
         if shown != self.shown:
             self.drifted = True
             raise Drifted
-        return found
-
-    async def check(self, tables: list[tuple[str, str]]) -> tuple[list[str | None], list[str]]:
-        schemas, names = [schema for schema, _ in tables], [name for _, name in tables]
-        row = await self.driver.fetchrow(self.check_sql, schemas, names, timeout=CATALOG_TIMEOUT_S)
-        return row[0], row[1]
+        return bool(found == [fingerprint for _, _, fingerprint in wanted])
 
 
 class Connections:
@@ -62,12 +72,17 @@ class Connections:
     def __init__(self, dsn: str, *, settings: Settings, fingerprints_sql: str, most: int) -> None:
         self._dsn = dsn
         self._settings = settings
-        self._check_sql = check_sql(fingerprints_sql, settings)
+        self._fingerprints_sql = fingerprints_sql
         self._turns = asyncio.Semaphore(most)
         self._idle: dict[Connection, asyncio.TimerHandle] = {}  # the last one given back is taken first
         self._out: set[Connection] = set()
         self._returning: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a taker would wait."""
+        return self._turns.locked()
 
     async def take(self, *, new: bool) -> Connection:
         """An idle connection, unless it must be a new one. Raises whatever the driver does."""
@@ -115,13 +130,12 @@ class Connections:
             max_cached_statement_lifetime=0,
             server_settings={"application_name": "noisegate"},
         )
-        connection = Connection(driver, self._check_sql, [])
+        connection = Connection(driver, check_sql(self._fingerprints_sql, self._settings), [])
         try:
             async with asyncio.timeout(CATALOG_TIMEOUT_S):
                 await driver.execute(set_sql(self._settings))  # by itself: BEGIN would take it along to its ROLLBACK
-                await driver.execute(begin_sql([]))
-                _, connection.shown = await connection.check([])
-                await driver.execute("ROLLBACK")
+                connection.shown = await driver.fetchval(f"SELECT {shown_sql(self._settings)}")
+                await driver.execute(prepare_sql(self._fingerprints_sql, self._settings))
         except BaseException:
             driver.terminate()
             raise

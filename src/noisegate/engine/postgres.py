@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -17,8 +17,9 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from noisegate.engine.connections import CATALOG_TIMEOUT_S, Connection, Connections, Drifted
-from noisegate.engine.generated import Parameter, Settings, begin_sql, plan_settings, session_settings, statements
-from noisegate.engine.interface import NOTHING, Givens
+from noisegate.engine.generated import Parameter, Settings, plan_settings, session_settings, statements
+from noisegate.engine.interface import NOTHING, Givens, tables_of
+from noisegate.engine.opening import Table
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan
@@ -56,41 +57,48 @@ class PostgresEngine:
     @asynccontextmanager
     async def snapshot(self, plans: Sequence[FragmentPlan]) -> AsyncGenerator[PostgresSnapshot]:
         """See Engine.snapshot."""
-        settings = plan_settings(plans)
-        queries = {plan.digest: statements(plan) for plan in plans}
-        connection = await _before_charge(self._begin(begin_sql(plans), plans))
+        async with self.on(tables_of(plans)) as snapshot:
+            await snapshot.accept(plans)
+            yield snapshot
+
+    @asynccontextmanager
+    async def on(self, tables: Iterable[Table]) -> AsyncGenerator[PostgresSnapshot]:
+        """See Engine.on."""
+        connection = await _before_charge(self._begin(frozenset(tables)))
         try:
-            if settings:
-                await _before_charge(_apply(connection.driver, settings))
-            prepared = {plan.digest: await _prepare(connection, plan, queries[plan.digest]) for plan in plans}
-            yield PostgresSnapshot(prepared, self._timeout_s)
+            yield PostgresSnapshot(connection, self._timeout_s)
         except BaseException:
             connection.prepared.clear()
             raise
         finally:
             self._connections.give_back(connection)
 
+    @property
+    def busy(self) -> bool:
+        """See Engine.busy."""
+        return self._connections.busy
+
     async def close(self) -> None:
         """See Engine.close."""
         await self._connections.close()
 
-    async def _begin(self, sql: str, plans: Sequence[FragmentPlan]) -> Connection:
-        """A connection inside its transaction, on tables that are those of the plans. One that died or drifted while
-        it was idle is replaced, once."""
+    async def _begin(self, tables: Collection[Table]) -> Connection:
+        """A connection inside its transaction, on tables that are these. One that died or drifted while it was idle is
+        replaced, once."""
         for new in (False, True):
             try:
-                return await self._begin_once(sql, plans, new=new)
+                return await self._begin_once(tables, new=new)
             except (*_LOST, Drifted):
                 if new:
                     raise
         raise AssertionError("the loop returns or raises")
 
-    async def _begin_once(self, sql: str, plans: Sequence[FragmentPlan], *, new: bool) -> Connection:
+    async def _begin_once(self, tables: Collection[Table], *, new: bool) -> Connection:
         connection = await self._connections.take(new=new)
         try:
             async with asyncio.timeout(CATALOG_TIMEOUT_S):
-                await connection.driver.execute(sql)
-                await _check_tables(connection, plans)
+                if not await connection.begin(tables):
+                    raise _schema_changed()
         except BaseException:
             self._connections.give_back(connection)
             raise
@@ -100,10 +108,20 @@ class PostgresEngine:
 class PostgresSnapshot:
     """See EngineSnapshot. Plans run one after the other: they share a connection."""
 
-    def __init__(self, prepared: Mapping[str, Sequence[_Prepared]], timeout_s: int) -> None:
-        self._prepared = prepared
+    def __init__(self, connection: Connection, timeout_s: int) -> None:
+        self._connection = connection
+        self._prepared: dict[str, Sequence[_Prepared]] = {}
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
+
+    async def accept(self, plans: Sequence[FragmentPlan]) -> None:
+        """See EngineSnapshot.accept."""
+        settings = plan_settings(plans)
+        queries = {plan.digest: statements(plan) for plan in plans}
+        if settings:
+            await _before_charge(_apply(self._connection.driver, settings))
+        for plan in plans:
+            self._prepared[plan.digest] = await _prepare(self._connection, plan, queries[plan.digest])
 
     async def run(self, plan: FragmentPlan, givens: Givens = NOTHING) -> Confidential:
         """See EngineSnapshot.run."""
@@ -130,14 +148,6 @@ class PostgresSnapshot:
 class _Prepared:
     statement: Any
     parameters: tuple[Parameter, ...]
-
-
-async def _check_tables(connection: Connection, plans: Sequence[FragmentPlan]) -> None:
-    """Raises SchemaChanged unless every table is what it was when the plans were made."""
-    wanted = sorted({table for plan in plans for table in plan.tables})
-    found = await connection.fingerprints([(schema, name) for schema, name, _ in wanted])
-    if found != [fingerprint for _, _, fingerprint in wanted]:
-        raise _schema_changed()
 
 
 async def _apply(connection: Any, settings: Settings) -> None:
