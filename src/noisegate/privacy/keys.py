@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from noisegate.errors import Unsupported
 from noisegate.plan.catalog import Snapshot
+from noisegate.privacy.passing import passing
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import quote_literal
+from noisegate.query.total import Scope
 from noisegate.query.total.numbers import narrow
 from noisegate.query.values import INT_RANGES, INTS, Value
 
@@ -69,7 +71,18 @@ def _ends(base: str) -> tuple[int, int]:
 _SPELLED_DIFFERENTLY = frozenset({"timestamptz", "float4", "float8"})
 
 
-def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
+def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot, scope: Scope) -> Key:
+    """The key with the values that it can have, as far as policy, types, public tables or the conditions say."""
+    key = _resolve(value, relation, snapshot)
+    if value.const is not None:
+        return key
+    values, null = passing(value, key.values, key.null, relation.conjuncts, scope)
+    if values is None or (values, null) == (key.values, key.null) or not (values or null):
+        return key  # also where nothing can pass: the question is asked all the same
+    return _of_domain(value, canonical(value), values, null)
+
+
+def _resolve(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
     """The key with its domain, if the policy or the type declares one, or it is a column of a public table.
 
     Claim: the values are a function of text, policy, types and public rows. Because: a row with a value that the copy
@@ -114,9 +127,10 @@ def _of_expression(value: Value, sql: str) -> Key:
 
 def _of_domain(value: Value, sql: str, declared: tuple[str, ...], null: bool) -> Key:
     """A key of which rows with other values than the declared ones are dropped."""
-    kind = "text" if value.type in ("text", "bpchar") else value.type
+    kind = "text" if value.type in ("text", "bpchar", "enum") else value.type
     items = ", ".join(f"{quote_literal(v)}::pg_catalog.{kind}" for v in declared)
-    inside = f"{sql} = ANY (ARRAY[{items}]::pg_catalog.{kind}[])"
+    compared = f'({sql})::pg_catalog.text COLLATE pg_catalog."C"' if value.type == "enum" else sql
+    inside = f"{compared} = ANY (ARRAY[{items}]::pg_catalog.{kind}[])"
     if value.type in _SPELLED_DIFFERENTLY:
         texts = ", ".join(f"{quote_literal(v)}::pg_catalog.text" for v in declared)
         place = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.{kind}[], {sql})"

@@ -133,7 +133,7 @@ def analyse(
 
 def _key(expr: Expr, resolver: Resolver, relation: PrivateRelation, snapshot: Snapshot) -> Key:
     with about(expr.start, expr.end):
-        return resolve_key(compile_expr(expr, resolver.scope), relation, snapshot)
+        return resolve_key(compile_expr(expr, resolver.scope), relation, snapshot, resolver.scope)
 
 
 def limits_for(one_row: bool, limits: PolicyLimits) -> Limits:

@@ -84,7 +84,7 @@ def mode(c: Context) -> Answer:
     """mode() over the values that the policy or the type declares, by private choice of the largest count."""
     key = _order(c)
     value = compile_expr(key.expr, c.scope)
-    known = resolve_key(value, c.relation, c.snapshot)
+    known = resolve_key(value, c.relation, c.snapshot, c.scope)
     if known.values is None:
         raise Unsupported(
             "mode() needs values that are known beforehand",
