@@ -1,4 +1,4 @@
-"""Conditions on a group key say which groups there can be: no other is shown, and none that PostgreSQL shows is lost."""
+"""Conditions on a group key say which groups there can be: no other is shown, none that PostgreSQL shows is lost."""
 
 from __future__ import annotations
 
