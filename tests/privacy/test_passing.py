@@ -150,6 +150,17 @@ def test_what_is_left(planner: Planner, where: str, key: str, groups: list[str |
 
 
 @pytest.mark.parametrize(
+    ("where", "null"),
+    [("day >= '2020-01-02'", False), ("day IS NOT NULL", False), ("day IS DISTINCT FROM '2020-01-02'", True)],
+)
+def test_an_expression_of_a_column_that_is_there(planner: Planner, where: str, null: bool) -> None:
+    """No NULL group of months, where the condition lets no missing day pass."""
+    plan = planner.plan(f"SELECT extract(month FROM day), count(*) FROM people WHERE {where} GROUP BY 1").only
+    assert isinstance(plan.groups, DeclaredGroups)
+    assert ((None,) in plan.groups.rows) == null
+
+
+@pytest.mark.parametrize(
     "where", ["free = 'x' OR id > 7", "free = word", "lower(free) = 'x'", "free LIKE 'x'", "free IS NOT NULL"]
 )
 def test_values_that_no_condition_lists_are_selected_from_data(planner: Planner, where: str) -> None:

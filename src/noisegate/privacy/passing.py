@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from noisegate.errors import NoisegateError
 from noisegate.query.constants import Const
 from noisegate.query.total import Scope, compile_expr
-from noisegate.query.tree import AnyOf, Cast, Expr, IsTest, Op
+from noisegate.query.tree import AnyOf, Cast, Expr, IsTest, Name, Op, walk
 from noisegate.query.values import INTS, Value
 
 Outcomes = frozenset[bool | None]  # of a condition: true, false, NULL
@@ -48,6 +48,20 @@ def passing(
         return all(True in _outcomes(c, _Row(value, item, scope)) for c in about)
 
     return values if values is None else tuple(v for v in values if passes(v)), null and passes(None)
+
+
+def present(expr: Expr, conjuncts: Sequence[Expr], scope: Scope) -> Scope:
+    """`scope`, in which the columns of `expr` that the conditions let pass only where they are not NULL say so."""
+    values = [scope.column(n) for n in walk(expr) if isinstance(n, Name)] if conjuncts else []
+    there = {v.sql for v in values if v.null and not passing(v, None, True, conjuncts, scope)[1]}
+    if not there:
+        return scope
+
+    def column(name: Name) -> Value:
+        value = scope.column(name)
+        return replace(value, null=False) if value.sql in there else value
+
+    return replace(scope, column=column)
 
 
 @dataclass(frozen=True, slots=True)

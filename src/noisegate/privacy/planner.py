@@ -18,6 +18,7 @@ from noisegate.privacy.aggregates import Aggregator
 from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_of
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
+from noisegate.privacy.passing import present
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.rules import resolver_of
 from noisegate.privacy.strict import check_strict
@@ -133,7 +134,8 @@ def analyse(
 
 def _key(expr: Expr, resolver: Resolver, relation: PrivateRelation, snapshot: Snapshot) -> Key:
     with about(expr.start, expr.end):
-        return resolve_key(compile_expr(expr, resolver.scope), relation, snapshot, resolver.scope)
+        scope = present(expr, relation.conjuncts, resolver.scope)
+        return resolve_key(compile_expr(expr, scope), relation, snapshot, scope)
 
 
 def limits_for(one_row: bool, limits: PolicyLimits) -> Limits:
