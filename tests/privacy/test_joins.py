@@ -147,6 +147,21 @@ def test_all_tables_are_locked_and_checked_those_of_filters_too(planner: Planner
     assert {name for _, name, _ in plan.tables} == {"users", "orders"}
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "EXISTS (SELECT 1 FROM events o WHERE o.user_id = e.user_id AND o.kind <> e.kind)",
+        "NOT EXISTS (SELECT 1 FROM events o WHERE o.user_id = e.user_id AND o.kind <> e.kind)",
+        "e.user_id IN (SELECT o.user_id FROM events o WHERE o.kind <> e.kind)",
+        "e.kind IN (SELECT DISTINCT o.status FROM orders o WHERE o.user_id = e.user_id)",
+    ],
+)
+def test_rows_of_a_condition_are_joined_and_not_searched_for_each_row(planner: Planner, condition: str) -> None:
+    sql = planner.plan(f"SELECT count(*) FROM events e WHERE {condition}").only.sql
+    steps = "\n".join(line for (line,) in planner.connection.execute(f"EXPLAIN {sql}"))
+    assert "Join" in steps and "SubPlan" not in steps, steps
+
+
 def some_data(seed: int) -> Data:
     """A few units with many rows each, and many equal values."""
     r = random.Random(seed)

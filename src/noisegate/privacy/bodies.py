@@ -23,7 +23,8 @@ class Output:
 class Body:
     """A nested query's generated SQL, with columns c0, c1 ... and, where it has a unit of its own, u.
 
-    source_of: for Source's determinants and keys, in names of the outputs. single: at most one row in all.
+    source_of: for Source's determinants and keys, in names of the outputs. single: at most one row in all. rows: where
+    the rows are those of a FROM clause and the outputs can be read there, that clause with a WHERE; else empty.
     """
 
     sql: str
@@ -34,6 +35,7 @@ class Body:
     keys: tuple[frozenset[str], ...]
     tied: tuple[str, ...]
     single: bool = False
+    rows: str = ""
 
 
 def source_of(body: Body, alias: str, sql_alias: str) -> Source:

@@ -24,7 +24,7 @@ from noisegate.privacy.within import Within
 from noisegate.privacy.world import Relation, World
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.narrow import narrowings
-from noisegate.query.tree import Expr, Literal, Query, Select, SetOp, SubqueryRef
+from noisegate.query.tree import Call, Expr, Literal, Query, Select, SetOp, SubqueryRef, walk
 from noisegate.query.values import Value
 
 LIMIT_MAX = 1_000_000
@@ -153,7 +153,7 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
     if relation.unit is not None:
         columns.append(f"{relation.unit.sql} AS u")
     distinct, order = _distinct(select, resolver, relation, within)
-    tail = order + _limit(select, relation, within, bool(order))
+    tail = order + _limit(select, relation, within)
     where = _where(relation, resolver.scope)
     sql = f"SELECT {distinct}{', '.join(columns)} FROM {relation.from_sql}{where}{tail}"
     names = _names(outputs)
@@ -164,7 +164,14 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
     if relation.one_row_per_unit:
         keys += (frozenset({OWN_UNIT}),)
     single = resolver.is_single() or (select.limit is not None and _is_one(select.limit, resolver))
-    return Body(sql, outputs, relation.anchor is not None, relation.unit, determinants, keys, relation.tied, single)
+    rows = "" if tail or _windowed(select) else f"FROM {relation.from_sql}{where or ' WHERE true'}"
+    return Body(
+        sql, outputs, relation.anchor is not None, relation.unit, determinants, keys, relation.tied, single, rows
+    )
+
+
+def _windowed(select: Select) -> bool:
+    return any(isinstance(n, Call) and n.over is not None for i in select.items for n in walk(i.expr))
 
 
 def _distinct(select: Select, resolver: Resolver, relation: Relation, within: Within) -> tuple[str, str]:
@@ -188,7 +195,7 @@ def _distinct(select: Select, resolver: Resolver, relation: Relation, within: Wi
     return f"DISTINCT ON ({', '.join(v.sql for v in values)}) ", order
 
 
-def _limit(select: Select, relation: Relation, within: Within, ordered: bool) -> str:
+def _limit(select: Select, relation: Relation, within: Within) -> str:
     """LIMIT and OFFSET, where all rows that they choose from are of one unit.
 
     Claim: which rows stay depends on one unit's rows only. Because: the block is tied to the unit of an outer row, and
@@ -252,12 +259,13 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
         columns.append(f"{own.sql} AS u")
         grouping.append(own.sql)
     having = f" HAVING {condition_sql(select.having, within.scope)}" if select.having is not None else ""
-    group = f" GROUP BY {', '.join(dict.fromkeys(grouping))}" if grouping else ""
-    tail = _limit(select, relation, within, True)
+    tail = _limit(select, relation, within)
     order = within.order(select.order) if tail else ""
+    grouping += within.determined()
+    group = f" GROUP BY {', '.join(dict.fromkeys(grouping))}" if grouping else ""
     sql = f"SELECT {', '.join(columns)} FROM {relation.from_sql}{_where(relation, resolver.scope)}{group}{having}"
     names = _names(outputs)
-    unique = _group_key(keys, outputs, own, names, resolver, relation)
+    unique = _group_key(keys, outputs, own)
     return Body(
         sql + order + tail,
         outputs,
@@ -270,14 +278,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
     )
 
 
-def _group_key(
-    keys: Sequence[Value],
-    outputs: Sequence[Output],
-    own: Value | None,
-    names: Mapping[ColumnId, str],
-    resolver: Resolver,
-    relation: Relation,
-) -> tuple[frozenset[str], ...]:
+def _group_key(keys: Sequence[Value], outputs: Sequence[Output], own: Value | None) -> tuple[frozenset[str], ...]:
     """The outputs that name a group, if all keys are among them; the unit itself stands for its own column."""
     found: set[str] = set()
     for key in keys:

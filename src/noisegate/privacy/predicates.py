@@ -8,12 +8,11 @@ subquery is tied to the outer row's unit by equalities that must hold at its top
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.plan.units import determinants
-from noisegate.privacy.bodies import source_of
+from noisegate.privacy.bodies import Body, source_of
 from noisegate.privacy.columns import OWN_UNIT, Source
 from noisegate.privacy.derived import body_of
 from noisegate.privacy.givens import given_type, given_value
@@ -40,9 +39,9 @@ def special(expr: Expr, resolver: Resolver) -> Value | None:
 def _subquery(expr: Subquery, resolver: Resolver) -> Value:
     match expr.kind:
         case "exists":
-            source = _inner(expr, resolver)
+            body, source = _inner(expr, resolver)
             _must_be_tied(expr, source, resolver, None, None)
-            return Value(f"EXISTS (SELECT 1 FROM {source.sql})", "bool")
+            return Value(f"EXISTS (SELECT 1 {body.rows or f'FROM {source.sql}'})", "bool")
         case "in":
             return _member(expr, resolver, negated=False)
         case "any" if expr.op == "=":
@@ -59,9 +58,11 @@ def _subquery(expr: Subquery, resolver: Resolver) -> Value:
             )
 
 
-def _inner(expr: Subquery, resolver: Resolver) -> Source:
+def _inner(expr: Subquery, resolver: Resolver) -> tuple[Body, Source]:
+    """For EXISTS, which reads the body's `rows` if it has them: PostgreSQL joins a subquery whose own WHERE names the row
+    around it, and runs anew for each row what names it farther in."""
     body = body_of(expr.query, (), resolver.world, resolver)
-    return source_of(body, "", resolver.world.alias())
+    return body, source_of(body, "", resolver.world.alias())
 
 
 def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
@@ -73,7 +74,7 @@ def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
     if expr.arg is None:
         raise Internal("IN without an argument")
     arg = compile_expr(expr.arg, resolver.scope)
-    source = _inner(expr, resolver)
+    body, source = _inner(expr, resolver)
     name = next((n for n in source.columns if n != OWN_UNIT), None)
     if name is None:
         raise Unsupported("IN needs a subquery with one column", name="in")
@@ -87,9 +88,10 @@ def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
             detail="One person's NULL would empty everybody's answer.",
             hint="Use NOT EXISTS (SELECT ... WHERE the columns are equal).",
         )
-    equal = OPERATORS[("=", 2)].rule(item.value, arg)
+    equal = OPERATORS[("=", 2)].rule(body.outputs[0].value if body.rows else item.value, arg)
+    rows = f"{body.rows} AND" if body.rows else f"FROM {source.sql} WHERE"
     word = "NOT EXISTS" if negated else "EXISTS"
-    return Value(f"{word} (SELECT 1 FROM {source.sql} WHERE {equal.sql})", "bool")
+    return Value(f"{word} (SELECT 1 {rows} {equal.sql})", "bool")
 
 
 def _not_null(value: Value, resolver: Resolver) -> bool:
@@ -229,6 +231,3 @@ def _common(a: Value, b: Value) -> str:
     if {a.type, b.type} <= TEXTS:
         return "text" if a.type == b.type == "text" else "bpchar"
     raise Unsupported(f"comparing {a.type} with {b.type} is not supported in a private question", name="in")
-
-
-__all__: Sequence[str] = ("special", "untied")
