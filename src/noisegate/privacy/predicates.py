@@ -59,8 +59,8 @@ def _subquery(expr: Subquery, resolver: Resolver) -> Value:
 
 
 def _inner(expr: Subquery, resolver: Resolver) -> tuple[Body, Source]:
-    """For EXISTS, which reads the body's `rows` if it has them: PostgreSQL joins a subquery whose own WHERE names the row
-    around it, and runs anew for each row what names it farther in."""
+    """For EXISTS, which reads the body's `rows` if it has them: PostgreSQL joins a subquery whose own WHERE names the
+    row around it, and runs anew for each row what names it farther in."""
     body = body_of(expr.query, (), resolver.world, resolver)
     return body, source_of(body, "", resolver.world.alias())
 
