@@ -27,8 +27,8 @@ answers: {joined_rows_max: 10000}"""
 
 
 def forget(gateway: Gateway) -> None:
-    for name in ("_shapes", "_values", "_analyses", "_priced"):
-        setattr(gateway, name, Cache(1024))
+    for name in ("_shapes", "_values", "_priced"):
+        setattr(gateway._preparing, name, Cache(1024))
 
 
 def explained(connection: psycopg.Connection, sql: str, watch: Stopwatch) -> tuple[float, float, str]:
@@ -42,7 +42,7 @@ def explained(connection: psycopg.Connection, sql: str, watch: Stopwatch) -> tup
     laps = watch.take()
     return (
         sum(seconds for step, seconds in laps if step == "gateway, all") * 1e3,
-        sum(seconds for step, seconds in laps if step in ("split", "analyse")) * 1e3,
+        sum(seconds for step, seconds in laps if step in ("split", "plan")) * 1e3,
         refusal,
     )
 

@@ -26,14 +26,14 @@ class Stopwatch:
         """Wrap every collaborator of `gateway`. For its process only."""
         rooms = {
             gateway._checker: {"read": "read", "describe": "describe", "accepts": "accepts"},
-            gateway._pool: {"read": "split", "analyse": "analyse"},
+            gateway._pool: {"cut": "split", "plan": "plan"},
             gateway._ledger: {"charge": "charge", "balance": "balance"},
             gateway: {"answer": "gateway, all"},
         }
         for owner, methods in rooms.items():
             for method, step in methods.items():
                 setattr(owner, method, self._awaited(getattr(owner, method), step))
-        for function in ("price", "second_road", "explain", "sketch", "judge"):
+        for function in ("second_road", "sketch", "judge"):
             setattr(module, function, self._called(getattr(module, function), function))
         for function in ("release", "computed", "rewrite"):
             setattr(releasing, function, self._called(getattr(releasing, function), function))
@@ -73,19 +73,21 @@ class Stopwatch:
         gateway.answer = timed  # type: ignore[method-assign]
 
     def _around_engine(self, gateway: Gateway) -> None:
-        snapshot = gateway._engine.snapshot
+        """Opening waits together with other steps; accepting with that of the remainder."""
+        on = gateway._engine.on
 
         @asynccontextmanager
-        async def timed(plans: Any) -> Any:
+        async def timed(tables: Any) -> Any:
             opened = now()
-            async with snapshot(plans) as inner:
+            async with on(tables) as inner:
                 self._laps.append(("engine: open", now() - opened))
 
                 class Snapshot:
+                    accept = staticmethod(self._awaited(inner.accept, "engine: accept"))
                     run = staticmethod(self._awaited(inner.run, "engine: run"))
 
                 yield Snapshot
                 closing = now()
             self._laps.append(("engine: close", now() - closing))
 
-        gateway._engine.snapshot = timed  # type: ignore[method-assign]
+        gateway._engine.on = timed  # type: ignore[method-assign]

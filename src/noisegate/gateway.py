@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from noisegate.engine.early import Early
-from noisegate.engine.interface import Engine, tables_of
+from noisegate.engine.interface import Engine, Table, tables_of
 from noisegate.errors import (
     Internal,
     MissingBounds,
@@ -30,53 +30,26 @@ from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import ASKED, AuditEntry, RelayedEntry
 from noisegate.mechanisms.gate import second_road
 from noisegate.plan.catalog import Snapshot
-from noisegate.plan.measure import Charge, NoisyTable, StatementPlan
-from noisegate.plan.reading import OutputType, Reading
+from noisegate.plan.measure import Charge, StatementPlan
 from noisegate.plan.trust import Receipt
 from noisegate.planning.cache import Cache
-from noisegate.planning.jobs import AnalyseJob
+from noisegate.planning.jobs import Planned
 from noisegate.planning.pool import PlanningPool
-from noisegate.privacy.explain import explain, show
-from noisegate.privacy.planner import Analysis
-from noisegate.privacy.pricing import price
-from noisegate.query.constants import constant_parts, decode_row, evaluation_sql, quote_literal
-from noisegate.query.fragment import expressions_of
-from noisegate.query.places import place, read_as
-from noisegate.query.split import Split
+from noisegate.preparing import Preparing, Shape
+from noisegate.privacy.explain import show
+from noisegate.query.constants import quote_literal
+from noisegate.query.lexer import Kind
+from noisegate.query.places import place
 from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judge, locate, sketch
-from noisegate.query.tree import Expr, Literal
-from noisegate.query.views import expand
-from noisegate.releasing import Releasing, remainders_of
+from noisegate.releasing import Releasing
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
-from noisegate.room.remainder import over_nothing
-from noisegate.settings import SessionSettings, check_setting, read_settings, without_parameters
+from noisegate.settings import check_setting, read_settings
 from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
-# bool, int8, int2, int4, text, float4, float8, bpchar, varchar, numeric
-FIXED_TYPES = frozenset({16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700})
+FORESEEN_MAX = 8  # tables
 ABOUT_THE_TEXT = (Refused, Unsupported, MissingBounds, TooComplex)  # errors that have a place in it
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a text means under given settings: cached by both."""
-
-    reading: Reading
-    split: Split
-    outputs: tuple[tuple[OutputType, ...], ...]
-    givens: tuple[tuple[OutputType, ...], ...]  # of the closed subqueries' columns
-    parts: tuple[Expr, ...]  # constant subexpressions, evaluated by the session
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """A statement's plan, the noisy tables that its remainder reads, and the explanation."""
-
-    plan: StatementPlan
-    tables: tuple[NoisyTable, ...]
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +79,12 @@ class Gateway:
         self._ledger = ledger
         self._pool = pool
         self._private_names = snapshot.private_names()
-        self._views: dict[tuple[str, str], str] = {}  # as the room deparses them; read when first needed
+        self._tables_named = _by_name(snapshot)
         self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
-        self._shapes: Cache[Shape] = Cache(1024)
-        self._values: Cache[tuple[bytes | None, ...]] = Cache(1024)
-        self._analyses: Cache[tuple[Analysis, ...]] = Cache(1024)
-        self._priced: Cache[Priced] = Cache(1024)
-        self._asked: Cache[StatementPlan] = Cache(1024)
+        self._judged: Cache[tuple[Sketch, Judgement]] = Cache(256)  # questions
+        self._asked: Cache[frozenset[Table]] = Cache(1024)
         self._sessions: dict[str, int] = {}
+        self._preparing = Preparing(snapshot, checker, pool)
 
     # -- wire.gate.Gate -------------------------------------------------------------------------------------------
     def classify(self, text: str) -> Sequence[wire.Statement]:
@@ -122,13 +93,15 @@ class Gateway:
             found = self._classified.get(text)
             if found is not None:
                 return found
-            statements = tuple(self._judged(s) for s in sketch(text))
+            statements = tuple(self._statement(s) for s in sketch(text))
         except NoisegateError as error:
             return (wire.Statement(text, 0, wire.Verdict.REFUSE, error),)
         return self._classified.put(text, statements) if len(text) < 16_384 else statements
 
-    def _judged(self, one: Sketch) -> wire.Statement:
+    def _statement(self, one: Sketch) -> wire.Statement:
         judgement = judge(one, self._private_names)
+        if judgement.verdict is Verdict.PRIVATE and not one.offset:
+            self._judged.put(one.text, (one, judgement))
         refusal = judgement.refusal or check_setting(one, self.snapshot.policy.price)
         verdict = wire.Verdict.REFUSE if refusal is not None else wire.Verdict(judgement.verdict.value)
         if refusal is not None and refusal.position is None:
@@ -176,9 +149,8 @@ class Gateway:
             self.relayed(question.identity, question.text, outcome, seconds)
 
     async def answer(self, question: wire.Question, hidden: wire.Hidden) -> wire.Answer:
-        one = sketch(question.text)[0]
-        judgement = judge(one, self._private_names)
-        early = self._foresee(question)
+        one, judgement = self._judgement(question.text)
+        early = Early(self._engine)
         try:
             return await self._answer(question, judgement, one, hidden, early)
         except NoisegateError as error:
@@ -194,107 +166,46 @@ class Gateway:
     ) -> wire.Answer:
         if judgement.verdict is not Verdict.PRIVATE:
             raise Internal("a statement that is not private was asked as one")
+        if judgement.wrapper is not Wrapper.EXPLAIN:
+            early.begin(self._foreseen(question, one))
         settings = await read_settings(hidden, self.snapshot.policy.price)
         if settings.shadows(one.tokens, self._private_names):
             return wire.Answer("", relay=True)
         self._ledger.check()
-        shape = await self._shape(question, judgement, settings)
-        if not shape.split.fragments:
+        shape, row = await self._preparing.shape(question, judgement, settings, hidden)
+        if not shape.cut.described:
             return wire.Answer("", relay=True)
-        priced = await self._price(question, shape, settings, hidden)
+        priced = await self._preparing.price(shape, row, settings)
+        self._check(priced.planned.plan)
         if judgement.wrapper is Wrapper.EXPLAIN:
-            return await self._explained(question, priced)
-        self._check(priced.plan)
-        self._asked.put(_repeats(question), priced.plan)
-        return await self._ask(question, shape, priced, early, hidden)
+            await self._preparing.accept(question, shape, priced)
+            return await self._explained(question, priced.planned)
+        self._asked.put(_repeats(question), tables_of(priced.planned.plan.fragments))
+        accepted = asyncio.create_task(self._preparing.accept(question, shape, priced))
+        try:
+            return await self._ask(question, shape, priced.planned, accepted, early, hidden)
+        finally:
+            if not accepted.done() and accepted.cancel():
+                await asyncio.wait([accepted])
+            elif not accepted.cancelled():
+                accepted.exception()  # was raised, or something else was
 
-    def _foresee(self, question: wire.Question) -> Early:
-        """Have the engine get ready for what this text meant when it was asked the last time; no more than that."""
-        early, plan = Early(self._engine), self._asked.get(_repeats(question))
-        if plan is not None:
-            early.begin(tables_of(plan.fragments))
-        return early
+    def _judgement(self, text: str) -> tuple[Sketch, Judgement]:
+        found = self._judged.get(text)
+        if found is None:
+            one = sketch(text)[0]
+            found = one, judge(one, self._private_names)
+        return found
 
-    async def _shape(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Shape:
-        """What the text means: PostgreSQL's reading of it, split, with the types of every output."""
-        key = (judgement.query, settings.reading, question.param_types, question.identity.analyst)
-        found = self._shapes.get(key)
-        if found is not None:
-            return found
-        columns = 0 if judgement.wrapper is Wrapper.EXPLAIN else len(question.columns)
-        reading = await self._checker.read(
-            judgement.query, settings.reading, question.param_types, columns, analyst=question.identity.analyst
-        )
-        frozen = settings.frozen_words(judgement.query, reading.sql)
-        if frozen is not None:
-            raise frozen
-        reading = await self._without_views(reading)
-        with read_as(reading.sql):
-            split = await self._pool.read(reading.sql)
-        described = [(f.describe_sql, len(f.keys) + len(f.aggregates)) for f in split.fragments]
-        outputs = tuple(await asyncio.gather(*(self._types(*one, question) for one in described)))
-        closed = [(g.describe_sql, g.columns) for g in split.givens]
-        givens = tuple(await asyncio.gather(*(self._types(*one, question) for one in closed)))
-        with read_as(reading.sql):
-            parts = tuple(p for f in split.fragments for p in constant_parts(expressions_of(f)))
-        return self._shapes.put(key, Shape(reading, split, outputs, givens, parts))
-
-    async def _without_views(self, reading: Reading) -> Reading:
-        """From here on, all see the text with the queries of its views in place."""
-        if not self.snapshot.views:
-            return reading
-        self._views = self._views or await self._checker.views()
-        return replace(reading, sql=expand(reading.sql, self._views))
-
-    async def _types(self, sql: str, columns: int, question: wire.Question) -> tuple[OutputType, ...]:
-        if not columns:
-            return ()
-        if question.param_types:
-            sql = without_parameters(sql, question.param_types, await self._checker.type_names(question.param_types))
-        return await self._checker.describe(sql, columns)
-
-    async def _price(
-        self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
-    ) -> Priced:
-        """Plan in a worker, with the values of the constants, and price."""
-        row = await self._constants(question, shape, settings, hidden)
-        key = (shape.reading.sql, row, settings.reading)
-        priced = self._priced.get((key, settings.epsilon))
-        if priced is not None:
-            return priced
-        analyses = self._analyses.get(key)
-        if analyses is None:
-            zone = settings.reading.time_zone
-            with read_as(shape.reading.sql):
-                constants = decode_row(shape.parts, row)
-                split = shape.split
-                job = AnalyseJob(split.fragments, shape.outputs, constants, zone, shape.givens, split.answered)
-                analyses = self._analyses.put(key, await self._pool.analyse(job))
-        plan, tables = price(analyses, settings.epsilon, self.snapshot.policy.price.delta)
-        await self._try_remainder(question, shape.split, tables)
-        return self._priced.put((key, settings.epsilon), Priced(plan, tuple(tables), tuple(explain(plan, analyses))))
-
-    async def _constants(
-        self, question: wire.Question, shape: Shape, settings: SessionSettings, hidden: wire.Hidden
-    ) -> tuple[bytes | None, ...]:
-        """The constants' values as the session computes them, unless they are the same in every session."""
-        if not shape.parts:
-            return ()
-        key = (shape.reading.sql, settings.reading)
-        kept = self._values.get(key)
-        if kept is not None:
-            return kept
-        (row,) = await hidden.query(evaluation_sql(shape.reading.sql, shape.parts), bind=question.has_params)
-        return self._values.put(key, row) if are_fixed(shape.parts, row) else row
-
-    async def _try_remainder(self, question: wire.Question, split: Split, tables: Sequence[NoisyTable]) -> None:
-        """Have PostgreSQL read what it will be asked over empty noisy tables: what it refuses is not charged."""
-        texts = [over_nothing(r, tables, noisy) for r, noisy in remainders_of(split)]
-        for sql in texts:
-            if question.param_types:
-                names = await self._checker.type_names(question.param_types)
-                sql = without_parameters(sql, question.param_types, names)
-            await self._checker.accepts(sql)
+    def _foreseen(self, question: wire.Question, one: Sketch) -> Collection[Table]:
+        """What the engine gets ready for while the text is read: the tables of this question when it was asked the last
+        time, or those that have the names in it."""
+        asked = self._asked.get(_repeats(question))
+        if asked is not None:
+            return asked
+        named = {t.value for t in one.tokens if t.kind in (Kind.NAME, Kind.QUOTED)}
+        tables = frozenset(table for name in named for table in self._tables_named.get(name, ()))
+        return tables if len(tables) <= FORESEEN_MAX else ()
 
     def _check(self, plan: StatementPlan) -> None:
         """The second road, before the charge: withhold iff the noise costs more than the price (docs/privacy.md)."""
@@ -304,21 +215,30 @@ class Gateway:
             raise Internal("a statement would cost more than its price")
 
     async def _ask(
-        self, question: wire.Question, shape: Shape, priced: Priced, early: Early, hidden: wire.Hidden
+        self,
+        question: wire.Question,
+        shape: Shape,
+        planned: Planned,
+        accepted: Awaitable[None],
+        early: Early,
+        hidden: wire.Hidden,
     ) -> wire.Answer:
         """Charge, run, release. From the charge on, only an answer or a constant error comes out."""
-        identity, plan = question.identity, priced.plan
+        identity, plan = question.identity, planned.plan
         asked = replace(
             self._entry(ASKED, identity, question.text),
-            plan="\n".join(priced.lines),
+            plan="\n".join(planned.lines),
             decision="private",
             parameters=question.parameters,
             policy_hash=self.snapshot.version,
         )
         most = self.snapshot.policy.answers.joined_rows_max
-        releasing = Releasing(shape.split, plan, priced.tables, shape.givens, hidden, question.has_params, most)
+        releasing = Releasing(
+            shape.cut.split, plan, planned.tables, shape.givens, shape.cut.kinds, hidden, question.has_params, most
+        )
         await releasing.prepare()
         async with early.snapshot(plan.fragments) as snapshot:
+            await accepted
             receipt = await self._ledger.charge(
                 identity.analyst, self._accounts(identity.analyst), plan.price, plan.digests, asked
             )
@@ -340,12 +260,12 @@ class Gateway:
         except NoisegateError:
             _log.error("the end of a charged statement could not be recorded")
 
-    async def _explained(self, question: wire.Question, priced: Priced) -> wire.Answer:
-        rest, cost = await self._left(question.identity.analyst), priced.plan.price
+    async def _explained(self, question: wire.Question, planned: Planned) -> wire.Answer:
+        rest, cost = await self._left(question.identity.analyst), planned.plan.price
         left_after = (
             f"Budget left after it: epsilon {show(rest.epsilon - cost.epsilon)}, delta {show(rest.delta - cost.delta)}"
         )
-        items = ", ".join(quote_literal(line) for line in (*priced.lines, left_after))
+        items = ", ".join(quote_literal(line) for line in (*planned.lines, left_after))
         return wire.Answer(
             f'SELECT pg_catalog.unnest(ARRAY[{items}]::pg_catalog.text[]) AS "QUERY PLAN"', tag="EXPLAIN"
         )
@@ -381,8 +301,9 @@ def _repeats(question: wire.Question) -> tuple[object, ...]:
     return question.text, question.param_types, question.parameters, question.identity.analyst
 
 
-def are_fixed(parts: Sequence[Expr], row: Sequence[bytes | None]) -> bool:
-    """Whether these constants have these values under all settings and at all times: literals of types whose input
-    PostgreSQL calls immutable, numbers, texts and booleans."""
-    types = [int((word or b"??0")[2:] or 0) for word in row[::2]]
-    return all(isinstance(part, Literal) for part in parts) and FIXED_TYPES.issuperset(types)
+def _by_name(snapshot: Snapshot) -> dict[str, list[Table]]:
+    """The tables that a name may mean."""
+    found: dict[str, list[Table]] = {}
+    for (schema, name), table in snapshot.tables.items():
+        found.setdefault(name, []).append((schema, name, table.fingerprint))
+    return found

@@ -8,7 +8,7 @@ parameters of the engine's queries. Everything was charged before the first frag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from noisegate.engine.interface import EngineSnapshot
@@ -19,10 +19,8 @@ from noisegate.plan.measure import FragmentPlan, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType
 from noisegate.plan.trust import Confidential, Receipt
 from noisegate.query.constants import text_of
-from noisegate.query.fragment import expressions_of
 from noisegate.query.split import Split
 from noisegate.query.total.casts import target_of
-from noisegate.query.tree import Given, walk
 from noisegate.room.remainder import Remainder, Rows, Stack, Texts, given_select, rewrite
 from noisegate.wire import gate as wire
 
@@ -34,12 +32,14 @@ Values = tuple[tuple[str | None, ...], ...]
 
 @dataclass
 class Releasing:
-    """One statement's run. types: of each given's columns. joined_rows_max: the most rows of one that is joined."""
+    """One statement's run. types: of each given's columns. kinds: how expressions use each given, nothing where it is
+    joined. joined_rows_max: the most rows of one that is joined."""
 
     split: Split
     plan: StatementPlan
     tables: Sequence[NoisyTable]
     types: Sequence[Sequence[OutputType]]
+    kinds: Sequence[Collection[str]]
     hidden: wire.Hidden
     bind: bool
     joined_rows_max: int
@@ -97,7 +97,7 @@ class Releasing:
         return tuple(tuple(text_of(base, row[c]) for row in rows) for c, base in enumerate(bases))
 
     def _check_rows(self, index: int, rows: int) -> None:
-        kinds = _kinds(self.split, index)
+        kinds = self.kinds[index]
         most = ROWS_MAX if kinds else min(ROWS_MAX, self.joined_rows_max)
         if rows > most:
             raise TooComplex(
@@ -106,12 +106,6 @@ class Releasing:
             )
         if rows > 1 and "scalar" in kinds:
             raise TooManyRows("more than one row returned by a subquery used as an expression")
-
-
-def _kinds(split: Split, index: int) -> set[str]:
-    """How expressions use a given; empty where it is joined."""
-    nodes = (n for f in split.fragments for e in expressions_of(f) for n in walk(e))
-    return {n.kind for n in nodes if isinstance(n, Given) and n.index == index}
 
 
 def stacks_of(split: Split) -> tuple[Stack, ...]:

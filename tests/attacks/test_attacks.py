@@ -348,15 +348,16 @@ def test_settings_that_change_the_reading_are_refused(pair: Pair, setting: str, 
 def test_a_remainder_that_postgresql_refuses_is_not_charged(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever mistake the split makes is found before the charge: here one is put in."""
     gateway = next(iter(pair.gate.house.gateways.values()))
-    read = gateway._pool.read
+    cut = gateway._pool.cut
 
     async def broken(sql: str) -> object:
-        split = await read(sql)
-        return replace(split, remainder=split.remainder.replace("SELECT", "SELECT no_such_column,", 1))
+        found = await cut(sql)
+        remainder = found.split.remainder.replace("SELECT", "SELECT no_such_column,", 1)
+        return replace(found, split=replace(found.split, remainder=remainder))
 
     before = pair.charges()
     with monkeypatch.context() as broken_reader:
-        broken_reader.setattr(gateway._pool, "read", broken)
+        broken_reader.setattr(gateway._pool, "cut", broken)
         with pytest.raises(psycopg.errors.FeatureNotSupported):
             pair.mine.execute("SELECT count(*) + 4711 FROM people")
     assert pair.charges() == before

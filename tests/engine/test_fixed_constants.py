@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from noisegate.gateway import FIXED_TYPES, are_fixed
+from noisegate.preparing import FIXED_TYPES, are_fixed
 from noisegate.query.tree import Expr, Literal, Param
 from noisegate.room.embedded import EmbeddedServer
 

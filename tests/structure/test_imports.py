@@ -27,9 +27,10 @@ ROOMS: dict[str, set[str]] = {
     "demo": {"errors"},
     "settings": {"errors", "plan", "policy", "query", "wire"},
     "releasing": {"engine", "errors", "mechanisms", "plan", "query", "room", "wire"},
+    "preparing": {"plan", "planning", "query", "releasing", "room", "settings", "wire"},
     "gateway": {
-        "engine", "errors", "ledger", "mechanisms", "plan", "planning", "privacy", "query", "releasing", "room",
-        "settings", "wire",
+        "engine", "errors", "ledger", "mechanisms", "plan", "planning", "preparing", "privacy", "query", "releasing",
+        "room", "settings", "wire",
     },
     "cli": {
         "__init__", "demo", "engine", "errors", "gateway", "ledger", "mechanisms", "plan", "planning", "policy",
@@ -42,10 +43,11 @@ PARTS: dict[tuple[str, str], set[str]] = {
     ("room", "wire"): {"noisegate.wire.gate", "noisegate.wire.messages"},
     ("settings", "wire"): {"noisegate.wire.gate"},
     ("gateway", "wire"): {"noisegate.wire.gate"},
+    ("preparing", "wire"): {"noisegate.wire.gate"},
     ("releasing", "wire"): {"noisegate.wire.gate"},
     ("releasing", "mechanisms"): {"noisegate.mechanisms.computed", "noisegate.mechanisms.gate"},
     ("privacy", "mechanisms"): {  # light ones: neither numpy nor the sampler
-        f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "scale", "sets", "shape", "threshold")
+        f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "ranking", "scale", "sets", "shape", "threshold")
     },
     ("gateway", "mechanisms"): {"noisegate.mechanisms.gate"},
 }
@@ -55,7 +57,7 @@ BORDERS: dict[str, set[str]] = {
     "cryptography": {"wire"},
     "numpy": {"mechanisms"},
     "opendp": {"mechanisms"},
-    "psycopg": {"cli", "demo", "query", "room"},  # query: the decoders of binary values, without a connection
+    "psycopg": {"cli", "demo", "ledger", "query", "room"},  # query: the decoders of binary values, without a connection
     "pydantic": {"policy"},
     "rich": {"cli"},
     "ruamel": {"policy"},

@@ -15,7 +15,8 @@ from typing import Any, Final
 import asyncpg
 
 from noisegate.engine.generated import Settings, set_sql
-from noisegate.engine.opening import Table, begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
+from noisegate.engine.interface import Table
+from noisegate.engine.opening import begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
 
 CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before

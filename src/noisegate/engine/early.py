@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from noisegate.engine.interface import Engine, EngineSnapshot, tables_of
+from noisegate.engine.interface import Engine, EngineSnapshot, Table, tables_of
 from noisegate.errors import NoisegateError
 from noisegate.plan.measure import FragmentPlan
 
@@ -20,7 +20,7 @@ _unwanted: set[asyncio.Task[None]] = set()
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    tables: frozenset[tuple[str, str, str]]
+    tables: frozenset[Table]
     manager: AbstractAsyncContextManager[EngineSnapshot]
     entered: asyncio.Task[EngineSnapshot]
 
@@ -32,7 +32,7 @@ class Early:
         self._engine = engine
         self._opening: _Opening | None = None
 
-    def begin(self, tables: Iterable[tuple[str, str, str]]) -> None:
+    def begin(self, tables: Iterable[Table]) -> None:
         """Open one on these tables, unless it would keep a statement waiting that is further on. Once."""
         tables = frozenset(tables)
         if tables and self._opening is None and not self._engine.busy:
@@ -55,7 +55,7 @@ class Early:
             await entered.accept(plans)
             yield entered
 
-    async def _entered(self, wanted: frozenset[tuple[str, str, str]]) -> EngineSnapshot | None:
+    async def _entered(self, wanted: frozenset[Table]) -> EngineSnapshot | None:
         """None where it is on other tables, or failed for one that is not wanted."""
         opening = self._opening
         if opening is None or not wanted <= opening.tables:

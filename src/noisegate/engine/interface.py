@@ -9,12 +9,13 @@ from typing import Protocol
 from noisegate.plan.measure import FragmentPlan
 from noisegate.plan.trust import Confidential
 
+Table = tuple[str, str, str]  # schema, name, fingerprint
 Givens = Mapping[int, Sequence[Sequence[str | None]]]
 NOTHING: Givens = {}
 
 
-def tables_of(plans: Iterable[FragmentPlan]) -> frozenset[tuple[str, str, str]]:
-    """(schema, name, fingerprint) of what plans rely on."""
+def tables_of(plans: Iterable[FragmentPlan]) -> frozenset[Table]:
+    """What plans rely on."""
     return frozenset(table for plan in plans for table in plan.tables)
 
 
@@ -51,8 +52,8 @@ class Engine(Protocol):
         """
         ...
 
-    def on(self, tables: Iterable[tuple[str, str, str]]) -> AbstractAsyncContextManager[EngineSnapshot]:
-        """One state of these tables (schema, name, fingerprint); nothing is accepted yet. Raises as `snapshot`."""
+    def on(self, tables: Iterable[Table]) -> AbstractAsyncContextManager[EngineSnapshot]:
+        """One state of these tables; nothing is accepted yet. Raises as `snapshot`."""
         ...
 
     @property

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from noisegate.engine.generated import Settings, quoted_name
-
-Table = tuple[str, str, str]  # schema, name, fingerprint
+from noisegate.engine.interface import Table
 
 # Fingerprints take far longer to plan than to read, and best by index: their plan is made once for a connection. What
 # follows is planned as the server likes.

@@ -18,8 +18,7 @@ import asyncpg
 
 from noisegate.engine.connections import CATALOG_TIMEOUT_S, Connection, Connections, Drifted
 from noisegate.engine.generated import Parameter, Settings, plan_settings, session_settings, statements
-from noisegate.engine.interface import NOTHING, Givens, tables_of
-from noisegate.engine.opening import Table
+from noisegate.engine.interface import NOTHING, Givens, Table, tables_of
 from noisegate.engine.totals import check_columns, to_confidential
 from noisegate.errors import Canceled, EngineFailed, Internal, NoisegateError, SchemaChanged, Unavailable
 from noisegate.plan.measure import FragmentPlan

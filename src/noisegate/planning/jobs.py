@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from noisegate import errors
 from noisegate.errors import Internal, NoisegateError, TooComplex
 from noisegate.plan.catalog import Snapshot
+from noisegate.plan.measure import NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType
 from noisegate.plan.units import Determinant, determinants
+from noisegate.planning.cache import Cache
+from noisegate.privacy.explain import explain
 from noisegate.privacy.levels import with_levels
 from noisegate.privacy.planner import Analysis, analyse
-from noisegate.query.constants import Const, Span
-from noisegate.query.fragment import Answered, Fragment
+from noisegate.privacy.pricing import price
+from noisegate.query.constants import Const, Span, constant_parts
+from noisegate.query.fragment import Answered, Fragment, expressions_of
 from noisegate.query.lineage import Tables
 from noisegate.query.split import Split, split
+from noisegate.query.tree import Expr, Given, walk
+
+UNPACKED_MAX, UNPACKED_BYTES_MAX = 16, 100_000  # statements that a worker keeps, and the largest of them, packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,45 @@ class AnalyseJob:
 
 
 @dataclass(frozen=True, slots=True)
+class CutJob:
+    """Split a deparse, for the gate."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What the gate needs of a split. `split` is without its fragments: their trees are in `packed`, which is for
+    workers only. `described`: what types each fragment's outputs, and how many they are; `parts`: the constants that
+    the session evaluates; `kinds`: how expressions use each given, nothing where it is joined."""
+
+    split: Split
+    packed: bytes
+    described: tuple[tuple[str, int], ...]
+    parts: tuple[Expr, ...]
+    kinds: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanJob:
+    """Plan the fragments of a Cut at a price: what `analyse` holds, but for the fragments."""
+
+    packed: bytes
+    analyse: AnalyseJob
+    epsilon: Decimal
+    delta: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A statement's plan, the noisy tables that its remainder reads, and the explanation."""
+
+    plan: StatementPlan
+    tables: tuple[NoisyTable, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A NoisegateError on its way between processes."""
 
@@ -49,23 +97,51 @@ class Failure:
     span: tuple[int, int] | None = None
 
 
-Job = ReadJob | AnalyseJob
+Job = CutJob | PlanJob
 
 
-def run_job(job: Job, snapshot: Snapshot) -> Split | tuple[Analysis, ...] | Failure:
+def run_job(job: Job, snapshot: Snapshot) -> Cut | Planned | Failure:
     """Never raises: what is not a refusal becomes one."""
     try:
         match job:
-            case ReadJob():
-                return read_job(job, snapshot)
-            case AnalyseJob():
-                return analyse_job(job, snapshot)
+            case CutJob():
+                return cut_job(job, snapshot)
+            case PlanJob():
+                return plan_job(job, snapshot)
     except NoisegateError as error:
         return Failure(type(error).__name__, error.message, error.detail, error.hint, error.name, error.span)
     except (MemoryError, RecursionError):
         return _too_complex()
     except Exception:  # a fault of ours: refuse, say nothing of the text
         return Failure("Internal", "the statement could not be planned", "", "", None)
+
+
+_unpacked: Cache[tuple[Fragment, ...]] = Cache(UNPACKED_MAX)  # what this worker has cut
+
+
+def cut_job(job: CutJob, snapshot: Snapshot) -> Cut:
+    whole = read_job(ReadJob(job.sql), snapshot)
+    fragments = whole.fragments
+    expressions = [expressions_of(f) for f in fragments]
+    parts = tuple(p for own in expressions for p in constant_parts(own))
+    kinds: list[set[str]] = [set() for _ in whole.givens]
+    if kinds:
+        for given in (n for own in expressions for e in own for n in walk(e) if isinstance(n, Given)):
+            kinds[given.index].add(given.kind)
+    packed = pickle.dumps(fragments, pickle.HIGHEST_PROTOCOL)
+    if len(packed) <= UNPACKED_BYTES_MAX:
+        _unpacked.put(packed, fragments)
+    described = tuple((f.describe_sql, len(f.keys) + len(f.aggregates)) for f in fragments)
+    return Cut(replace(whole, fragments=()), packed, described, parts, tuple(map(frozenset, kinds)))
+
+
+def plan_job(job: PlanJob, snapshot: Snapshot) -> Planned:
+    fragments = _unpacked.get(job.packed)
+    if fragments is None:
+        fragments = pickle.loads(job.packed)
+    analyses = analyse_job(replace(job.analyse, fragments=fragments), snapshot)
+    plan, tables = price(analyses, job.epsilon, job.delta)
+    return Planned(plan, tuple(tables), tuple(explain(plan, analyses)))
 
 
 def read_job(job: ReadJob, snapshot: Snapshot) -> Split:

@@ -13,9 +13,7 @@ from typing import Any, cast
 
 from noisegate.errors import Internal, Unavailable
 from noisegate.plan.catalog import Snapshot
-from noisegate.planning.jobs import AnalyseJob, Failure, Job, ReadJob, overrun, raise_failure
-from noisegate.privacy.planner import Analysis
-from noisegate.query.split import Split
+from noisegate.planning.jobs import Cut, CutJob, Failure, Job, PlanJob, Planned, overrun, raise_failure
 
 JOB_SECONDS = 3.0
 START_SECONDS = 30.0
@@ -62,7 +60,7 @@ class _Worker(asyncio.Protocol):
     async def _exchange(self, message: object, seconds: float) -> Any:
         if self._transport is None or self._transport.is_closing():
             raise EOFError
-        data = pickle.dumps(message)
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(_LENGTH.pack(len(data)) + data)
         async with asyncio.timeout(seconds):
@@ -125,15 +123,17 @@ class PlanningPool:
         self._all.add(worker)
         return worker
 
-    async def read(self, sql: str) -> Split:
-        answer = await self._run(ReadJob(sql))
-        if isinstance(answer, Split):
+    async def cut(self, sql: str) -> Cut:
+        """The pieces of a deparse. Raises what splitting it raises, TooComplex."""
+        answer = await self._run(CutJob(sql))
+        if isinstance(answer, Cut):
             return answer
         raise Internal("a planning worker answered something else")
 
-    async def analyse(self, job: AnalyseJob) -> tuple[Analysis, ...]:
+    async def plan(self, job: PlanJob) -> Planned:
+        """Raises what planning raises, TooComplex."""
         answer = await self._run(job)
-        if isinstance(answer, tuple):
+        if isinstance(answer, Planned):
             return answer
         raise Internal("a planning worker answered something else")
 
