@@ -5,6 +5,7 @@ The callable is picklable: some laws open the store from other processes, some o
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ import pytest
 from noisegate.errors import BadSetting, BudgetExceeded, Internal, LedgerFailed, NoisegateError
 from noisegate.ledger import audit
 from noisegate.ledger.accounts import AccountLimit
+from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import AuditEntry
 from noisegate.ledger.interface import Ledger, Request
 from noisegate.plan.measure import Charge
@@ -31,7 +33,7 @@ from noisegate.plan.trust import Receipt
 
 Opener = Callable[[], Ledger]
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["noisegate.ledger.sqlite", "pytest"])
+processes.set_forkserver_preload(["noisegate.ledger.sqlite", "noisegate.ledger.postgres", "pytest"])
 OWN, SHARED = "analyst:alice@demo", "dataset:demo"
 
 
@@ -296,6 +298,51 @@ def processes_never_overspend(open_ledger: Opener) -> None:
     whole(open_ledger)
 
 
+def _race_sessions(open_ledger: Opener, sessions: int, barrier: Any, done: Connection) -> None:
+    async def session(ledger: AsyncLedger) -> int:
+        bought = 0
+        try:
+            while True:
+                of = accounts("2", "1")
+                receipt = await ledger.charge("alice", of, price("0.01"), ["digest"], asked())
+                ledger.finished(receipt, asked(), "ok", 0.001)
+                bought += 1
+        except BudgetExceeded:
+            return bought
+
+    async def gate() -> int:
+        ledger = AsyncLedger(open_ledger())
+        barrier.wait()
+        try:
+            return sum(await asyncio.gather(*(session(ledger) for _ in range(sessions))))
+        finally:
+            await ledger.close()
+
+    try:
+        done.send(asyncio.run(gate()))
+    except NoisegateError as error:
+        done.send(repr(error))
+
+
+def many_gates_never_overspend(open_ledger: Opener, sessions: int) -> None:
+    """Eight gates with `sessions` each, all at once: exactly 100 of the last units are sold, each with both records."""
+    barrier = processes.Barrier(8)
+    ours, theirs = processes.Pipe(duplex=False)
+    arguments = (open_ledger, sessions, barrier, theirs)
+    children = [processes.Process(target=_race_sessions, args=arguments) for _ in range(8)]
+    for child in children:
+        child.start()
+    results = [ours.recv() for _ in children]
+    for child in children:
+        child.join()
+    assert all(isinstance(r, int) for r in results), results
+    assert sum(results) == 100
+    with opened(open_ledger) as ledger:
+        assert ledger.balance(SHARED).epsilon == ledger.balance(OWN).epsilon == 1
+        assert sorted(events(ledger)) == ["asked"] * 100 + ["ended"] * 100
+    whole(open_ledger)
+
+
 # Durability
 
 
@@ -361,8 +408,8 @@ def _killed_at_line(open_ledger: Opener, line: int, told: int) -> None:
     os.write(told, receipt.id.encode())
 
 
-def _fork_per_line(open_ledger: Opener, done: Connection) -> None:
-    """In a process without threads: one fork for each line at which a charge may die, until one survives."""
+def _fork_per_line(open_ledger: Opener, done: Connection, step: int) -> None:
+    """In a process without threads: one fork for each `step`-th line at which a charge may die, until one survives."""
     line = 1
     while True:
         read, write = os.pipe()
@@ -377,15 +424,15 @@ def _fork_per_line(open_ledger: Opener, done: Connection) -> None:
         if os.WIFEXITED(status):
             done.send((line, receipt, os.WEXITSTATUS(status)))
             return
-        line += 1
+        line += step
 
 
-def killed_at_every_line_it_is_whole(open_ledger: Opener) -> None:
+def killed_at_every_line_it_is_whole(open_ledger: Opener, step: int = 1) -> None:
     """SIGKILL before each line that the ledger runs for a charge: never half a charge, nothing to repair."""
     with opened(open_ledger):
         pass
     ours, theirs = processes.Pipe(duplex=False)
-    child = processes.Process(target=_fork_per_line, args=(open_ledger, theirs))
+    child = processes.Process(target=_fork_per_line, args=(open_ledger, theirs, step))
     child.start()
     lines, receipt, status = ours.recv()
     child.join()
@@ -393,7 +440,7 @@ def killed_at_every_line_it_is_whole(open_ledger: Opener) -> None:
     with opened(open_ledger) as ledger:
         charged = [r.values["receipt"] for r in ledger.records()]
         assert receipt == charged[-1]
-        assert 1 < len(charged) < lines  # some died before the commit, some after it
+        assert 1 < len(charged) < lines // step  # some died before the commit, some after it
         assert ledger.balance(OWN).epsilon == ledger.balance(SHARED).epsilon == len(charged) * Decimal("0.001")
     whole(open_ledger)
 

@@ -140,6 +140,11 @@ def test_law(law: Callable[[laws.Opener], None], open_ledger: laws.Opener) -> No
     law(open_ledger)
 
 
+@pytest.mark.parametrize("sessions", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_many_gates_never_overspend(open_ledger: laws.Opener, sessions: int) -> None:
+    laws.many_gates_never_overspend(open_ledger, sessions)
+
+
 @pytest.mark.parametrize("name", laws.TAMPERINGS)
 def test_tampering_is_found(name: str, open_ledger: laws.Opener, path: Path) -> None:
     laws.tampering_is_found(open_ledger, SqliteTamper(path), name)

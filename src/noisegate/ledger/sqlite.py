@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from noisegate.errors import LedgerFailed, NoisegateError
 from noisegate.ledger import audit
-from noisegate.ledger.accounts import AccountLimit, Spent, check_request, give, pay
+from noisegate.ledger.accounts import AccountLimit, Spent, give
 from noisegate.ledger.amounts import text
 from noisegate.ledger.audit import AuditEntry, Books, Entry, Head, Problem, Record
+from noisegate.ledger.charging import Sale, sell
 from noisegate.ledger.interface import Request
 from noisegate.plan.measure import Charge
 from noisegate.plan.trust import Receipt
@@ -86,7 +85,7 @@ class SqliteLedger:
         with self._writing() as db:
             _append(db, entries)
             results = [_charge(db, request) for request in requests]
-        return [result if isinstance(result, NoisegateError) else _receipt(*result) for result in results]
+        return [result.receipt() if isinstance(result, Sale) else result for result in results]
 
     def record(self, entries: Sequence[Entry]) -> None:
         self.transact((), entries)
@@ -275,38 +274,18 @@ def _version(db: sqlite3.Connection) -> tuple[int, int]:
 # Inside a transaction
 
 
-def _charge(db: sqlite3.Connection, request: Request) -> tuple[str, Request] | NoisegateError:
-    """The receipt's id, or the refusal; a refusal has written nothing."""
+def _charge(db: sqlite3.Connection, request: Request) -> Sale | NoisegateError:
+    """The sale, written, or the refusal, which has written nothing."""
     try:
-        check_request(request.accounts, request.charge, request.digests)
-        after = pay(request.accounts, [_spent(db, a.name) for a in request.accounts], request.charge)
+        sale = sell(request, [_spent(db, account.name) for account in request.accounts])
     except NoisegateError as refusal:
         return refusal
-    for spent in after:
+    for spent in sale.after:
         _store(db, spent)
-    names = tuple(a.name for a in request.accounts)
-    receipt = secrets.token_hex(16)
-    [record] = _append(
-        db,
-        [
-            replace(
-                request.asked,
-                event=audit.ASKED,
-                analyst=request.analyst,
-                receipt=receipt,
-                price=request.charge,
-                accounts=names,
-                digests=request.digests,
-            )
-        ],
-    )
+    [record] = _append(db, [sale.entry()])
     price = (request.charge.kind, text(request.charge.epsilon), text(request.charge.delta))
-    db.executemany("INSERT INTO charge VALUES (?, ?, ?, ?, ?)", [(record.id, name, *price) for name in names])
-    return receipt, request
-
-
-def _receipt(number: str, request: Request) -> Receipt:
-    return Receipt(number, tuple(a.name for a in request.accounts), request.charge, request.digests)
+    db.executemany("INSERT INTO charge VALUES (?, ?, ?, ?, ?)", [(record.id, name, *price) for name in sale.names])
+    return sale
 
 
 def _append(db: sqlite3.Connection, entries: Sequence[Entry]) -> list[Record]:
