@@ -151,17 +151,16 @@ def test_an_exchange_is_done_once_whether_answered_or_dropped() -> None:
 def test_names_change_only_by_commits() -> None:
     names = Names()
     first = Prepared(b"s", "SELECT 1", ())
-    names.commit(first)
-    names.commit(Portal(b"p", b"s"))
-    names.commit(Prepared(b"s", "SELECT 2", ()))
+    first.commit(names)
+    Portal(b"p", b"s").commit(names)
+    Prepared(b"s", "SELECT 2", ()).commit(names)
     assert names.portals[b"p"].prepared is first
-    names.commit(Closed(b"S", b"s"))
+    Closed(b"S", b"s").commit(names)
     assert b"s" not in names.statements
-    assert not names.harmless(b"s")
     names.completed(b"ROLLBACK")
     assert names.portals == {}
-    names.commit(Prepared(b"", "SELECT 1", ()))
-    names.commit(Prepared(b"t", "SELECT 1", ()))
+    Prepared(b"", "SELECT 1", ()).commit(names)
+    Prepared(b"t", "SELECT 1", ()).commit(names)
     names.completed(b"DEALLOCATE")
     assert set(names.statements) == {b""}
     names.simple_query()

@@ -21,7 +21,7 @@ from noisegate.wire.faults import fault
 from noisegate.wire.frames import LENGTH, MESSAGE_BYTES_MAX, Gatherer
 from noisegate.wire.gate import Verdict
 from noisegate.wire.names import RESERVED, Closed, Portal, Prepared
-from noisegate.wire.runs import PortalRun, PreparingRun, RelayedRun
+from noisegate.wire.runs import PortalRun, RelayedRun, now
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,15 @@ class ClientSide:
 
     def __init__(self, context: Context, ended: Callable[[bytes], None]) -> None:
         self._context = context
+        self._gate = context.gate
+        self._identity = context.identity
         self._room = context.room
         self._client = context.client
         self._ended = ended
         self._gatherer = Gatherer()
         self._waiting = bytearray()
         self._flow: asyncio.Task[None] | None = None
+        self._moment = 0.0  # when the bytes came that are being worked on
         self.closed = False
 
     # --- bytes -------------------------------------------------------------------------------------------------------
@@ -79,6 +82,7 @@ class ClientSide:
             if len(self._waiting) > HELD_BYTES_MAX:
                 self._client.pause("held")
             return
+        self._moment = now()
         try:
             self._work(self._gatherer.add(data))
         except Exception as error:  # nothing that the client or the gate does may leave a session half alive
@@ -86,6 +90,7 @@ class ClientSide:
             self._end(reports.fatal("XX000", reports.HIDDEN_FAILED))
 
     def _work(self, data: bytes) -> None:
+        room = self._room
         begin = at = 0
         size = len(data)
         while size - at >= 5:
@@ -94,7 +99,8 @@ class ClientSide:
             if length < 4 or end > size:
                 break
             try:
-                action = self._handler(data[at])(self, data[at + 5 : end])
+                judge = None if room.skip or room.copying else _JUDGES.get(data[at])
+                action = (judge or self._unusual(data[at]))(self, data[at + 5 : end])
             except m.ProtocolViolation as violation:
                 self._end(reports.fatal("08P01", str(violation)))
                 return
@@ -141,14 +147,15 @@ class ClientSide:
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def _handler(self, kind: int) -> Callable[[ClientSide, bytes], Action]:
+    def _unusual(self, kind: int) -> Callable[[ClientSide, bytes], Action]:
+        """The judge of a message in `skip` or COPY, or of an unknown type."""
         room = self._room
         if room.skip and kind != _SYNC and kind != _TERMINATE:
             return ClientSide._drop
         if room.copying and kind not in _IN_COPY:
             raise m.ProtocolViolation(f"unexpected message type 0x{kind:02X} during COPY from stdin")
         try:
-            return _HANDLERS[kind]
+            return _JUDGES[kind]
         except KeyError:
             raise m.ProtocolViolation(f"invalid frontend message type {kind}") from None
 
@@ -161,12 +168,12 @@ class ClientSide:
         text = _text(m.decode_query(body))
         if text is None:
             return Hold(refusals.refuse_simple(self._context, _invalid_text()))
-        statements = self._context.gate.classify(text)
+        statements = self._gate.classify(text)
         for statement in statements:
             if statement.verdict is not Verdict.RELAY:
                 return Hold(flows.simple_query(self._context, text, statements))
-        run = RelayedRun(self._context.gate, self._context.identity, statements)
-        self._room.expect.push(Entry(expect.QUERY, run=run))
+        run = RelayedRun(self._gate, self._identity, statements, self._moment)
+        self._room.expect.add(Entry(expect.QUERY, run=run))
         self._room.opened = False
         return None
 
@@ -179,13 +186,12 @@ class ClientSide:
             return self._refuse(_invalid_text())
         if parse.name.startswith(RESERVED):
             return self._refuse(_reserved())
-        statements = tuple(self._context.gate.classify(text))
+        statements = tuple(self._gate.classify(text))
         if len(statements) == 1 and statements[0].verdict is Verdict.REFUSE:
             return self._extended(refusals.refuse_parse(self._context, statements[0]))
-        prepared = Prepared(parse.name, text, statements)
-        run = self._preparing(parse.name, text)
-        entry = Entry(expect.PARSE, change=prepared, run=run, doubtful=not prepared.relayed)
-        self._push(entry)
+        prepared = Prepared(parse.name, text, statements, sent=self._moment)
+        self._room.opened = True
+        self._room.expect.push(Entry(expect.PARSE, change=prepared, doubtful=not prepared.relayed))
         if prepared.relayed:
             return None
         self._room.expect.push(Entry(expect.DESCRIBE, hidden=_Description(prepared)))
@@ -195,18 +201,18 @@ class ClientSide:
         portal, statement = m.bind_names(body)
         if portal.startswith(RESERVED) or statement.startswith(RESERVED):
             return self._refuse(_reserved())
-        names, queue = self._room.names, self._room.expect
-        known = statement in names.statements
-        doubtful = queue.doubts > 0 or not (names.harmless(statement) if known else self._coming(statement))
-        change = Portal(portal, statement)
-        if doubtful:
-            m.Bind.decode(body)  # malformed: the room would end the session too
-            change.body = body
-        self._push(Entry(expect.BIND, change=change, run=self._preparing(statement, None), doubtful=doubtful))
+        room = self._room
+        prepared = room.names.statements.get(statement)
+        harmless = self._coming(statement) if prepared is None else prepared.relayed
+        change = Portal(portal, statement, self._moment)
+        room.opened = True
+        if harmless and not room.expect.doubts:
+            room.expect.add(Entry(expect.BIND, change=change))
+            return None
+        m.Bind.decode(body)  # malformed: the room would end the session too
+        change.body = body
+        room.expect.push(Entry(expect.BIND, change=change, doubtful=True))
         return None
-
-    def _preparing(self, statement: bytes, text: str | None) -> PreparingRun:
-        return PreparingRun(self._context.gate, self._context.identity, self._room.names, statement, text)
 
     def _coming(self, statement: bytes) -> bool:
         """A harmless Parse of this name is on its way, and nothing doubtful is."""
@@ -218,26 +224,30 @@ class ClientSide:
         if body.startswith(RESERVED, 1):
             return self._refuse(_reserved())
         m.decode_target(body)
-        self._push(expect.DESCRIBED)
+        self._room.opened = True
+        self._room.expect.add(expect.DESCRIBED)
         return None
 
     def _close(self, body: bytes) -> Action:
         target, name = m.decode_target(body)
         if name.startswith(RESERVED):
             return self._refuse(_reserved())
-        self._push(Entry(expect.CLOSE, change=Closed(target, name)))
+        self._room.opened = True
+        self._room.expect.add(Entry(expect.CLOSE, change=Closed(target, name)))
         return None
 
     def _execute(self, body: bytes) -> Action:
         name = m.decode_execute(body)
         if name.startswith(RESERVED):
             return self._refuse(_reserved())
-        portal = self._room.names.portals.get(name)
+        room = self._room
+        portal = room.names.portals.get(name)
         settled = portal is None or portal.body is None
-        if self._room.expect.doubts or not settled:
+        if room.expect.doubts or not settled:
             return self._extended(flows.execute_portal(self._context, name, m.frame(b"E", body)))
-        run = PortalRun(self._context.gate, self._context.identity, self._room.names, name)
-        self._push(Entry(expect.EXECUTE, run=run))
+        run = PortalRun(self._gate, self._identity, room.names, name, self._moment)
+        room.opened = True
+        room.expect.add(Entry(expect.EXECUTE, run=run))
         return None
 
     def _sync(self, body: bytes) -> Action:
@@ -245,7 +255,7 @@ class ClientSide:
         room.skip = False
         if not room.copying:  # the room ignores it there
             room.opened = False
-            room.expect.push(expect.SYNCED)
+            room.expect.add(expect.SYNCED)
         return None
 
     def _flush(self, body: bytes) -> Action:
@@ -257,7 +267,7 @@ class ClientSide:
     def _copy_end(self, body: bytes) -> Action:
         self._room.copying = False
         if self._room.expect.entries:
-            self._room.expect.push(Entry(expect.COPY_END))
+            self._room.expect.add(Entry(expect.COPY_END))
         return None
 
     def _terminate(self, body: bytes) -> Action:
@@ -277,10 +287,6 @@ class ClientSide:
 
     def _extended(self, flow: Coroutine[Any, Any, None]) -> Action:
         return Hold(flows.run_extended(self._context, flow))
-
-    def _push(self, entry: Entry) -> None:
-        self._room.opened = True
-        self._room.expect.push(entry)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -330,7 +336,7 @@ def _reserved() -> NoisegateError:
     return ReservedName("names of statements and portals that begin with _ng are noisegate's own")
 
 
-_HANDLERS: dict[int, Callable[[ClientSide, bytes], Action]] = {
+_JUDGES: dict[int, Callable[[ClientSide, bytes], Action]] = {
     ord("Q"): ClientSide._query,
     ord("P"): ClientSide._parse,
     ord("B"): ClientSide._bind,

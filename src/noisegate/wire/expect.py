@@ -17,27 +17,28 @@ from noisegate.wire.run import Run
 PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY = b"PBCDESQ"
 COPY_END = ord("c")  # a CopyDone or CopyFail was sent here; nothing answers it
 
-ENDS: dict[int, bytes] = {
-    PARSE: b"1",
-    BIND: b"2",
-    CLOSE: b"3",
-    DESCRIBE: b"Tn",
-    EXECUTE: b"CIs",
-    SYNC: b"Z",
-    QUERY: b"Z",
-}
-"""Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
+LOOK, PASS, END, DONE = range(4)
+"""What a reply of some type does to the head entry. PASS: nothing. END: it ends the entry and says no more than that.
+DONE: a statement's end. LOOK: all others."""
 
-PASSED: dict[int, bytes] = {
-    PARSE: b"",
-    BIND: b"",
-    CLOSE: b"",
-    DESCRIBE: b"t",
-    EXECUTE: b"DdHc",
-    SYNC: b"",
-    QUERY: b"TDdHc",
-}
-"""Reply types that change nothing: relayed without another look when the entry is not hidden."""
+_PASSED: dict[int, bytes] = {DESCRIBE: b"t", EXECUTE: b"DdHc", QUERY: b"TDdHc"}
+_BARE_ENDS: dict[int, bytes] = {PARSE: b"1", BIND: b"2", CLOSE: b"3", DESCRIBE: b"Tn"}
+_STATEMENT_ENDS: dict[int, bytes] = {EXECUTE: b"CIs", QUERY: b"CIs"}
+
+
+def _steps(kind: int) -> bytes:
+    steps = bytearray(256)
+    for step, replies in ((PASS, _PASSED), (END, _BARE_ENDS), (DONE, _STATEMENT_ENDS)):
+        for reply in replies.get(kind, b""):
+            steps[reply] = step
+    return bytes(steps)
+
+
+STEPS: dict[int, bytes] = {kind: _steps(kind) for kind in (PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY)}
+"""By the entry's kind, then by the reply's type."""
+
+ENDS: dict[int, bytes] = {**_BARE_ENDS, EXECUTE: b"CIs", SYNC: b"Z", QUERY: b"Z"}
+"""Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
 
 
 @dataclass(slots=True)
@@ -71,10 +72,12 @@ DESCRIBED, SYNCED = Entry(DESCRIBE), Entry(SYNC)  # visible ones carry nothing: 
 class Expect:
     """The queue. `doubts` counts the doubtful entries in it."""
 
-    __slots__ = ("doubts", "entries")
+    __slots__ = ("add", "doubts", "entries")
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque()
+        self.add = self.entries.append
+        """`push` for an entry that is neither hidden nor doubtful: most are."""
         self.doubts = 0
 
     def push(self, entry: Entry) -> None:

@@ -113,7 +113,7 @@ async def _hidden_step(context: Context, sql: bytes) -> None:
 
 async def _relay_one(context: Context, statement: Statement) -> None:
     """A statement without private names among others."""
-    run = RelayedRun(context.gate, context.identity, (statement,), statement.offset)
+    run = RelayedRun(context.gate, context.identity, (statement,), now(), statement.offset)
     try:
         replies = await context.room.exchange(*_prepare(statement.text.encode()), own_sync=False)
     except RoomError as error:
@@ -182,8 +182,9 @@ async def execute_portal(context: Context, name: bytes, message: bytes) -> None:
         portal.prepared = await _look_up(context, portal)
     if portal is None or portal.prepared is None or portal.run is not None or portal.prepared.relayed:
         run = portal.run if portal is not None else None
+        run = run or PortalRun(context.gate, context.identity, room.names, name, now())
         room.opened = True
-        room.send(message, Entry(EXECUTE, run=run or PortalRun(context.gate, context.identity, room.names, name)))
+        room.send(message, Entry(EXECUTE, run=run))
         return
     await _execute_private(context, portal, portal.prepared, message)
 

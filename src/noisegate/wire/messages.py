@@ -40,11 +40,9 @@ def _until_nul(body: bytes, start: int) -> tuple[bytes, int]:
     return body[start:end], end + 1
 
 
-def _check_string(body: bytes, start: int, rest: int) -> None:
-    """The body is a string from `start` on, and `rest` more bytes."""
-    end = body.find(b"\0", start)
-    if end + 1 + rest != len(body) or end < 0:
-        raise ProtocolViolation("invalid string in message" if end < 0 else "invalid message format")
+def _malformed(end: int) -> ProtocolViolation:
+    """For a body whose string does not end where it should: its NUL is at `end`, or nowhere (-1)."""
+    return ProtocolViolation("invalid string in message" if end < 0 else "invalid message format")
 
 
 def _done(body: bytes, position: int) -> None:
@@ -64,8 +62,10 @@ def query(text: bytes) -> bytes:
 
 
 def decode_query(body: bytes) -> bytes:
-    _check_string(body, 0, 0)
-    return body[:-1]
+    end = body.find(b"\0")
+    if end < 0 or end + 1 != len(body):
+        raise _malformed(end)
+    return body[:end]
 
 
 class Parse(NamedTuple):
@@ -180,11 +180,13 @@ def close_portal(name: bytes) -> bytes:
 
 def decode_target(body: bytes) -> tuple[bytes, bytes]:
     """Of Describe and Close: b'S' or b'P', and the name."""
-    _check_string(body, 1, 0)
+    end = body.find(b"\0", 1)
+    if end < 0 or end + 1 != len(body):
+        raise _malformed(end)
     target = body[:1]
     if target != b"S" and target != b"P":
         raise ProtocolViolation("invalid message subtype")
-    return target, body[1:-1]
+    return target, body[1:end]
 
 
 def execute(portal: bytes, row_limit: int = 0) -> bytes:
@@ -193,8 +195,10 @@ def execute(portal: bytes, row_limit: int = 0) -> bytes:
 
 def decode_execute(body: bytes) -> bytes:
     """The portal's name."""
-    _check_string(body, 0, 4)
-    return body[:-5]
+    end = body.find(b"\0")
+    if end < 0 or end + 5 != len(body):
+        raise _malformed(end)
+    return body[:end]
 
 
 def startup(parameters: Mapping[str, str], minor: int = 0) -> bytes:

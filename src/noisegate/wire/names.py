@@ -17,6 +17,7 @@ RESERVED = b"_ng"
 
 _ENDS_PORTALS = frozenset({b"ROLLBACK", b"COMMIT", b"PREPARE TRANSACTION", b"CLOSE CURSOR", b"CLOSE CURSOR ALL"})
 _ENDS_STATEMENTS = frozenset({b"DEALLOCATE", b"DEALLOCATE ALL", b"DISCARD ALL"})
+_ENDS_NAMES = _ENDS_PORTALS | _ENDS_STATEMENTS
 
 
 @dataclass(slots=True)
@@ -28,11 +29,15 @@ class Prepared:
     statements: tuple[Statement, ...]
     param_types: tuple[int, ...] = ()
     columns: tuple[ColumnDescription, ...] = ()
+    sent: float = 0.0  # loop seconds
 
     relayed: bool = field(init=False)  # nothing in it names a private table
 
     def __post_init__(self) -> None:
         self.relayed = all(statement.verdict is Verdict.RELAY for statement in self.statements)
+
+    def commit(self, names: Names) -> None:
+        names.statements[self.name] = self
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class Portal:
 
     name: bytes
     statement: bytes
+    sent: float = 0.0  # loop seconds
     body: bytes | None = None
     prepared: Prepared | None = None  # what the statement's name meant when the room confirmed the Bind
     reported: bool = False
@@ -49,11 +55,21 @@ class Portal:
     def bind(self) -> m.Bind | None:
         return None if self.body is None else m.Bind.decode(self.body)
 
+    def commit(self, names: Names) -> None:
+        self.prepared = names.statements.get(self.statement)
+        names.portals[self.name] = self
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
     target: bytes  # b'S' or b'P'
     name: bytes
+
+    def commit(self, names: Names) -> None:
+        if self.target == b"S":
+            names.statements.pop(self.name, None)
+        else:
+            names.portals.pop(self.name, None)
 
 
 Change = Prepared | Portal | Closed
@@ -63,18 +79,6 @@ Change = Prepared | Portal | Closed
 class Names:
     statements: dict[bytes, Prepared] = field(default_factory=dict)
     portals: dict[bytes, Portal] = field(default_factory=dict)
-
-    def commit(self, change: Change) -> None:
-        match change:
-            case Prepared():
-                self.statements[change.name] = change
-            case Portal():
-                change.prepared = self.statements.get(change.statement)
-                self.portals[change.name] = change
-            case Closed(target=b"S"):
-                self.statements.pop(change.name, None)
-            case Closed():
-                self.portals.pop(change.name, None)
 
     def simple_query(self) -> None:
         """A simple Query destroys the unnamed statement and portal."""
@@ -87,6 +91,8 @@ class Names:
     def completed(self, tag: bytes) -> None:
         """A command that changes names behind the protocol's back. What may be gone is forgotten: then it is asked
         of the room again, or the tripwire stands behind."""
+        if tag not in _ENDS_NAMES:
+            return
         if tag in _ENDS_PORTALS:
             self.portals.clear()
         elif tag in _ENDS_STATEMENTS:
@@ -96,8 +102,3 @@ class Names:
                 self.statements[b""] = unnamed
             if tag == b"DISCARD ALL":
                 self.portals.clear()
-
-    def harmless(self, statement: bytes) -> bool:
-        """The name is known, and to mean nothing private."""
-        prepared = self.statements.get(statement)
-        return prepared is not None and prepared.relayed

@@ -15,19 +15,17 @@ from functools import partial
 
 from noisegate.wire import messages as m
 from noisegate.wire import reports
-from noisegate.wire.expect import ENDS, PASSED, QUERY, SYNC, Entry, Exchange, Expect
+from noisegate.wire.expect import DONE, END, ENDS, LOOK, PASS, QUERY, STEPS, SYNC, Entry, Exchange, Expect
 from noisegate.wire.faults import fault
 from noisegate.wire.frames import LENGTH, Gatherer
 from noisegate.wire.links import Link
 from noisegate.wire.names import Names
-from noisegate.wire.runs import now
+from noisegate.wire.runs import Refusals, now
 
 log = logging.getLogger(__name__)
 
 ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})  # those under which the bytes of a text are what the room will read
 _ROWS = b"Dd"  # DataRow, CopyData
-_STATEMENT_ENDS = b"CIs"
-_BARE_ENDS = b"123Tn"  # of an entry, to a client that is to see them: ParseComplete to NoData
 
 _ABORTED = "current transaction is aborted, commands ignored until end of transaction block"
 
@@ -45,9 +43,10 @@ class RoomError(Exception):
 class RoomSide:
     """`ended` is called once, when the room is gone or the session must end: with what the client is told last."""
 
-    def __init__(self, link: Link, client: Link, ended: Callable[[bytes], None]) -> None:
+    def __init__(self, link: Link, client: Link, refusals: Refusals, ended: Callable[[bytes], None]) -> None:
         self._link = link
         self._client = client
+        self._refusals = refusals
         self._ended = ended
         self._gatherer = Gatherer()
         self._passing = 0  # bytes still to come of a long row that is relayed in pieces
@@ -65,7 +64,8 @@ class RoomSide:
         self._farewell: bytes | None = None
         self.backslash_quotes = False  # standard_conforming_strings is off
         self.timed_out = False  # the gate's own clock sent the cancel that is on its way
-        self.progress = now()  # when the last statement ended, or the session last changed
+        self._moment = now()  # when the bytes came that are being worked on
+        self.progress = self._moment  # when the last statement ended, or the session last changed
 
     # --- to the room -------------------------------------------------------------------------------------------------
 
@@ -131,6 +131,7 @@ class RoomSide:
     # --- from the room -----------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
+        self._moment = now()
         try:
             self._work(data)
         except Exception as error:
@@ -151,27 +152,22 @@ class RoomSide:
                 break
             end = at + 1 + length
             kind = data[at]
-            if entries and (head := entries[0]).hidden is None:
-                if kind in PASSED[head.kind]:
-                    if end > size:
-                        if kind not in _ROWS:
-                            break
-                        self._passing = end - size
-                        end = size
-                    at = end
-                    continue
-                if kind in _BARE_ENDS and end <= size and kind in ENDS[head.kind]:  # nothing but the entry's own end
-                    self._end(self.expect.pop())
-                    at = end
-                    continue
+            visible = entries and entries[0].hidden is None
+            step = STEPS[entries[0].kind][kind] if visible else LOOK
             if end > size:
+                if step == PASS and kind in _ROWS:
+                    self._passing = end - size
+                    at = size
                 break
-            instead = self._reply(kind, data[at + 5 : end])
-            if instead is not None:
-                self._relay(data, begin, at)
-                begin = end
-                if instead:
-                    self._client.write(instead)
+            if step == END:
+                self._end(self.expect.pop())
+            elif step != PASS:
+                instead = self._reply(kind, data[at + 5 : end])
+                if instead is not None:
+                    self._relay(data, begin, at)
+                    begin = end
+                    if instead:
+                        self._client.write(instead)
             at = end
         self._relay(data, begin, at)
         if at < size and not self.closed and not self._gatherer.keep(data, at):
@@ -208,12 +204,12 @@ class RoomSide:
             self.tx = body
             if body == b"I":
                 self.names.transaction_ended()
-        elif kind in _STATEMENT_ENDS and head.kind in b"EQ":
+        elif STEPS[head.kind][kind] == DONE:
             if run is not None:
                 instead = run.completed(kind, body)
             if hidden is None:
                 self.names.completed(body[:-1])
-            self.progress = now()
+            self.progress = self._moment
             self.copying = self.timed_out = False
         if kind in ENDS[head.kind]:
             self._end(self.expect.pop())
@@ -221,7 +217,7 @@ class RoomSide:
 
     def _end(self, entry: Entry) -> None:
         if entry.change is not None:
-            self.names.commit(entry.change)
+            entry.change.commit(self.names)
         elif entry.kind == QUERY:
             self.names.simple_query()
         if entry.hidden is not None:
@@ -231,7 +227,7 @@ class RoomSide:
 
     def _check_drained(self) -> None:
         if not self.expect.entries:
-            self.progress = now()
+            self.progress = self._moment
             drained, self._drained = self._drained, None
             if drained is not None:
                 _wake(drained)
@@ -288,6 +284,8 @@ class RoomSide:
 
     def _visible_error(self, head: Entry, fields: m.Fields) -> bytes | None:
         instead = head.run.failed(fields) if head.run is not None else None
+        if head.change is not None:
+            self._refusals.report(head.change, self.names, fields)
         if self.timed_out and fields.get("C") == "57014":
             instead = (instead or fields) | {"M": reports.STATEMENT_TIMEOUT}
         self.timed_out = False

@@ -10,8 +10,6 @@ from noisegate.wire import messages as m
 class Run(Protocol):
     """A statement that the client waits for, as the relay meets it."""
 
-    started: float  # loop seconds
-
     def completed(self, kind: int, body: bytes) -> bytes | None:
         """CommandComplete, EmptyQueryResponse or PortalSuspended: what to send in its place, None for as it is."""
         ...

@@ -1,4 +1,7 @@
-"""What becomes of a statement that runs in the clean room: each reports to the gate exactly once."""
+"""What becomes of a statement that runs in the clean room: each reports to the gate exactly once.
+
+`started` is always in loop seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from noisegate.wire import messages as m
 from noisegate.wire import reports
 from noisegate.wire.gate import Answer, Gate, Identity, Question, Statement
-from noisegate.wire.names import Names
+from noisegate.wire.names import Change, Closed, Names, Prepared
 
 OK = "ok"
 LOST = "08006"  # the connection went before the statement's end
@@ -19,15 +22,17 @@ now = time.monotonic
 class RelayedRun:
     """The statements of one simple Query, or one statement of a longer text, as the client wrote them."""
 
-    __slots__ = ("_began", "_gate", "_identity", "_index", "_offset", "_statements", "started")
+    __slots__ = ("_began", "_gate", "_identity", "_index", "_offset", "_statements")
 
-    def __init__(self, gate: Gate, identity: Identity, statements: Sequence[Statement], offset: int = 0) -> None:
+    def __init__(
+        self, gate: Gate, identity: Identity, statements: Sequence[Statement], started: float, offset: int = 0
+    ) -> None:
         self._gate = gate
         self._identity = identity
         self._statements = statements
         self._index = 0
         self._offset = offset
-        self.started = self._began = now()
+        self._began = started
 
     def completed(self, kind: int, body: bytes) -> bytes | None:
         self._report(OK)
@@ -57,14 +62,14 @@ class RelayedRun:
 class PortalRun:
     """An Execute of a portal that names no private table. What the portal means is settled when the reply comes."""
 
-    __slots__ = ("_gate", "_identity", "_names", "_portal", "started")
+    __slots__ = ("_gate", "_identity", "_names", "_portal", "_started")
 
-    def __init__(self, gate: Gate, identity: Identity, names: Names, portal: bytes) -> None:
+    def __init__(self, gate: Gate, identity: Identity, names: Names, portal: bytes, started: float) -> None:
         self._gate = gate
         self._identity = identity
         self._names = names
         self._portal = portal
-        self.started = now()
+        self._started = started
 
     def completed(self, kind: int, body: bytes) -> bytes | None:
         self._report(OK)
@@ -84,45 +89,29 @@ class PortalRun:
         portal = self._names.portals.get(self._portal)
         if portal is not None and portal.prepared is not None and not portal.reported:
             portal.reported = True  # fetched in parts it is still one statement
-            self._gate.relayed(self._identity, portal.prepared.text, outcome, now() - self.started)
+            self._gate.relayed(self._identity, portal.prepared.text, outcome, now() - self._started)
 
 
-class PreparingRun:
-    """A Parse or Bind: reported only if the room refuses it. text: None for that of the statement as it is then."""
+class Refusals:
+    """Reports a session's Parse and Bind messages, which count as statements only where the room refuses them."""
 
-    __slots__ = ("_gate", "_identity", "_names", "_statement", "_text", "started")
-
-    def __init__(self, gate: Gate, identity: Identity, names: Names, statement: bytes, text: str | None) -> None:
+    def __init__(self, gate: Gate, identity: Identity) -> None:
         self._gate = gate
         self._identity = identity
-        self._names = names
-        self._statement = statement
-        self._text = text
-        self.started = now()
 
-    def completed(self, kind: int, body: bytes) -> bytes | None:
-        return None
-
-    def failed(self, fields: m.Fields) -> m.Fields | None:
-        prepared = self._names.statements.get(self._statement)
-        text = self._text
-        if text is None and prepared is not None:
-            text = prepared.text
-        if text is not None:
-            self._gate.relayed(self._identity, text, fields.get("C", "XX000"), now() - self.started)
-        return None
-
-    def skipped(self) -> None:
-        return None
-
-    def lost(self) -> None:
-        return None
+    def report(self, change: Change, names: Names, fields: m.Fields) -> None:
+        """names: as they are when the error comes, so that a Bind is reported with the text that it was refused for."""
+        if isinstance(change, Closed):
+            return
+        prepared = change if isinstance(change, Prepared) else names.statements.get(change.statement)
+        if prepared is not None:
+            self._gate.relayed(self._identity, prepared.text, fields.get("C", "XX000"), now() - change.sent)
 
 
 class PrivateRun:
     """A private statement, from the question to the client's CommandComplete (or the first suspension)."""
 
-    __slots__ = ("_ended", "_gate", "_offset", "_question", "answer", "started")
+    __slots__ = ("_ended", "_gate", "_offset", "_question", "_started", "answer")
 
     def __init__(self, gate: Gate, question: Question, offset: int) -> None:
         self._gate = gate
@@ -130,7 +119,7 @@ class PrivateRun:
         self._offset = offset
         self._ended = False
         self.answer: Answer | None = None
-        self.started = now()
+        self._started = now()
 
     def completed(self, kind: int, body: bytes) -> bytes | None:
         answer = self.answer
@@ -157,4 +146,4 @@ class PrivateRun:
     def end(self, outcome: str) -> None:
         if not self._ended:
             self._ended = True
-            self._gate.finished(self._question, self.answer, outcome, now() - self.started)
+            self._gate.finished(self._question, self.answer, outcome, now() - self._started)

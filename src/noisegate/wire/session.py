@@ -18,6 +18,7 @@ from noisegate.wire.gate import Gate, Identity
 from noisegate.wire.links import Link
 from noisegate.wire.room import RoomConnection
 from noisegate.wire.roomside import RoomSide
+from noisegate.wire.runs import Refusals
 
 LAST_WORDS_TIMEOUT_S = 5.0  # for a client that does not read its last message
 
@@ -36,7 +37,7 @@ class Session:
     ) -> None:
         self.identity = identity
         self.secret = secret
-        self.room = RoomSide(room.link, client, self.end)
+        self.room = RoomSide(room.link, client, Refusals(gate, identity), self.end)
         self._asking = Asking(gate)
         self._context = Context(self.room, client, gate, identity, self._asking, room.version)
         self._client_side = ClientSide(self._context, self.end)
