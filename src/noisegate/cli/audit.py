@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from noisegate.cli.state import FAILED, Commands, JsonOption, StateOption, console, ledger_at, plain, print_json
+from noisegate.cli.state import (
+    FAILED,
+    Commands,
+    JsonOption,
+    LedgerOption,
+    StateOption,
+    console,
+    ledger_at,
+    plain,
+    print_json,
+)
 from noisegate.errors import BadSetting, LedgerFailed
 from noisegate.ledger import audit
 from noisegate.ledger.audit import Head, Problem, Record
@@ -26,6 +36,7 @@ STYLES = {"asked": "green", "ended": "dim", "refused": "yellow", "grant": "magen
 @app.command()
 def tail(
     state: StateOption,
+    place: LedgerOption = None,
     number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many records.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing records as they come.")] = False,
     analyst: Annotated[str | None, typer.Option("--analyst", help="Only this analyst's records.")] = None,
@@ -35,7 +46,7 @@ def tail(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")] = False,
 ) -> None:
     """Print the last records, one line each."""
-    ledger = ledger_at(state)
+    ledger = ledger_at(state, place)
     wanted = {name: value for name, value in (("analyst", analyst), ("event", event)) if value is not None}
     last = ledger.head().count
     records = deque(_matching(ledger, 0 if wanted else max(last - number, 0), wanted), maxlen=number)
@@ -52,10 +63,11 @@ def tail(
 def show(
     record: Annotated[int, typer.Argument(metavar="RECORD", min=1, help="Number of the record.")],
     state: StateOption,
+    place: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print one record with its text, parameters, plan and price, and the other record of its statement."""
-    ledger = ledger_at(state)
+    ledger = ledger_at(state, place)
     first = next(ledger.records(after=record - 1), None)
     if first is None or first.id != record:
         raise BadSetting(f"there is no record {record}")
@@ -74,6 +86,7 @@ def show(
 @app.command()
 def verify(
     state: StateOption,
+    place: LedgerOption = None,
     head: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +101,7 @@ def verify(
     Exit code 1 where anything is wrong.
     """
     noted = None if head is None else _parse_head(head)
-    ledger = ledger_at(state)
+    ledger = ledger_at(state, place)
     problems = _verify(ledger)
     if noted is not None and not problems and not audit.holds(ledger.records(), noted):
         problems.append(Problem(None, f"the log does not pass through the head {noted}"))

@@ -14,12 +14,13 @@ from rich.table import Table
 from noisegate.cli.state import (
     Commands,
     JsonOption,
+    LedgerOption,
     StateOption,
     console,
-    has_ledger,
     ledger_at,
     one_policy_at,
     operator,
+    place_of,
     plain,
     policies_at,
     print_json,
@@ -28,6 +29,7 @@ from noisegate.cli.state import (
 from noisegate.errors import BadSetting
 from noisegate.ledger.accounts import AccountLimit, Spent, accounts_of, analyst_of, dataset_limit, in_force, left
 from noisegate.ledger.amounts import shown, shown_charge, text
+from noisegate.ledger.opening import has_ledger
 from noisegate.plan.measure import Charge
 from noisegate.policy.model import Policy
 
@@ -60,6 +62,7 @@ class Line:
 @app.command()
 def show(
     state: StateOption,
+    place: LedgerOption = None,
     analyst: Annotated[str | None, typer.Argument(metavar="ANALYST", help="Only this analyst's accounts.")] = None,
     policy: Annotated[Path | None, typer.Option("--policy", envvar="NOISEGATE_POLICY", help=POLICY_HELP)] = None,
     database: DatabaseOption = None,
@@ -70,7 +73,7 @@ def show(
     The ceiling is what the guarantee is about. Amounts are exact.
     """
     policies = () if policy is None else policies_at(policy, database)
-    lines = _lines(state, policies, analyst)
+    lines = _lines(state, place, policies, analyst)
     if as_json:
         print_json([line.values() for line in lines])
         return
@@ -85,6 +88,7 @@ def grant(
     state: StateOption,
     policy: Annotated[Path, typer.Option("--policy", envvar="NOISEGATE_POLICY", help=POLICY_HELP)],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")],
+    place: LedgerOption = None,
     analyst: Annotated[str | None, typer.Argument(metavar="ANALYST", help="Whose limit is raised.")] = None,
     dataset: Annotated[bool, typer.Option("--dataset", help="Raise the data set's limit instead.")] = False,
     epsilon: Annotated[str, typer.Option("--epsilon", help="Epsilon to add to the limit.")] = "0",
@@ -103,7 +107,7 @@ def grant(
     chosen = one_policy_at(policy, database)
     account = dataset_limit(chosen) if analyst is None else _known_account(state, chosen, analyst)
     amount = Charge(_amount(epsilon, "--epsilon"), _amount(delta, "--delta"), account.limit.kind)
-    ledger = ledger_at(state, create=True)
+    ledger = ledger_at(state, place, create=True)
     line = Line(ledger.grant(account, amount, reason.strip(), operator()), account)
     if as_json:
         print_json(line.values())
@@ -119,9 +123,10 @@ def _known_account(state: Path, policy: Policy, analyst: str) -> AccountLimit:
     return accounts_of(policy, analyst)[0]
 
 
-def _lines(state: Path, policies: Iterable[Policy], analyst: str | None) -> list[Line]:
+def _lines(state: Path, place: str | None, policies: Iterable[Policy], analyst: str | None) -> list[Line]:
     """Accounts that the policies give to somebody, then what else the ledger holds."""
-    known = {spent.account: spent for spent in ledger_at(state).balances()} if has_ledger(state) else {}
+    spent = ledger_at(state, place).balances() if has_ledger(place_of(state, place)) else []
+    known = {one.account: one for one in spent}
     limits = {limit.name: limit for policy in policies for limit in _accounts(state, policy)}
     names = [*limits, *(name for name in known if name not in limits)]
     lines = [Line(known.get(name, Spent(name)), limits.get(name)) for name in names]

@@ -15,6 +15,8 @@ from psycopg import sql
 from rich.console import Console
 from rich.text import Text
 
+from noisegate.cli.ledgers import BesideOption, shared_database
+from noisegate.cli.state import LedgerOption
 from noisegate.errors import PolicyError, Unavailable
 from noisegate.policy.check import Finding
 from noisegate.policy.check import check as check_one
@@ -51,10 +53,16 @@ _PLACE: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTA
 @app.command()
 def check(
     policies: Annotated[Path, typer.Argument(help="A policy file, or a folder of them.")] = Path("policies"),
+    place: LedgerOption = None,
+    beside_data: BesideOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare policies with their live databases. Ends with exit code 2 where a policy cannot be served."""
-    _, findings = check_policies(policies, os.environ)
+    """Compare policies with their live databases. Ends with exit code 2 where a policy cannot be served.
+
+    Where a ledger on PostgreSQL is named, it must be in none of these databases.
+    """
+    loaded, findings = check_policies(policies, os.environ)
+    findings += shared_database(loaded, place, beside_data=beside_data)
     wrong = any(finding.severity == "error" for finding in findings)
     if as_json:
         typer.echo(json.dumps({"ok": not wrong, "findings": [_plain(finding) for finding in findings]}, indent=2))

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from noisegate.cli.state import LEDGER_FILE, USERS_FILE
+from noisegate.cli.state import USERS_FILE, place_of
 from noisegate.engine.postgres import PostgresEngine
 from noisegate.errors import Unavailable
 from noisegate.gateway import Gateway
 from noisegate.ledger.asynchronous import AsyncLedger
-from noisegate.ledger.sqlite import SqliteLedger
+from noisegate.ledger.opening import open_ledger
 from noisegate.ledger.users import UserStore
 from noisegate.planning.pool import PlanningPool
 from noisegate.policy.model import Policy
@@ -29,12 +29,16 @@ SWITCH_SECONDS = 0.0005  # the event loop shares the interpreter with the ledger
 class House:
     """One running gate: ledger, clean room, and for each policy a checker, an engine, planning workers, a gateway.
 
-    Use as an asynchronous context manager. Nothing listens until everything else is up.
+    `ledger`: a URL or a path, where it is not in the state folder (ledger.opening). Use as an asynchronous context
+    manager. Nothing listens until everything else is up.
     """
 
-    def __init__(self, policies: Sequence[Policy], state: Path, config: ServerConfig) -> None:
+    def __init__(
+        self, policies: Sequence[Policy], state: Path, config: ServerConfig, ledger: str | None = None
+    ) -> None:
         self._policies = policies
         self._state = state
+        self._place = place_of(state, ledger)
         self._config = config
         self._stack = contextlib.AsyncExitStack()
         self.gateways: dict[str, Gateway] = {}
@@ -58,7 +62,7 @@ class House:
             self._state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(f"the state folder {self._state} cannot be made: {error.strerror}") from None
-        ledger = AsyncLedger(await asyncio.to_thread(SqliteLedger, self._state / LEDGER_FILE, create=True))
+        ledger = AsyncLedger(await asyncio.to_thread(open_ledger, self._place, create=True))
         self._stack.push_async_callback(ledger.close)
         self.ledger = ledger
         snapshots = [await asyncio.to_thread(load_snapshot, p, p.dsn) for p in self._policies]

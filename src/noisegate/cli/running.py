@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -61,22 +62,28 @@ def _self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 def run_gate(
-    policies: Sequence[Policy], state: Path, host: str, port: int, files: tuple[Path, Path], on_up: OnUp
+    policies: Sequence[Policy],
+    state: Path,
+    host: str,
+    port: int,
+    files: tuple[Path, Path],
+    on_up: OnUp,
+    ledger: str | None = None,
 ) -> None:
     """Open a house, run `on_up`, and close the house when that returns or SIGINT or SIGTERM comes.
 
+    `ledger`: a URL or a path, where it is not in the state folder.
     Raises NoisegateError where the house cannot be opened.
     """
-    uvloop.run(_live(policies, state, host, port, files, on_up))
+    config = server_config(policies, host, port, *files)
+    uvloop.run(_live(partial(House, policies, state, config, ledger), state, on_up))
 
 
-async def _live(
-    policies: Sequence[Policy], state: Path, host: str, port: int, files: tuple[Path, Path], on_up: OnUp
-) -> None:
+async def _live(build: Callable[[], House], state: Path, on_up: OnUp) -> None:
     asked = asyncio.Event()
     _end_on_signals(asked)
     _log.info("starting: state in %s", state)
-    async with House(policies, state, server_config(policies, host, port, *files)) as house:
+    async with build() as house:
         await _first_of(on_up(house), asked)
 
 

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from noisegate.cli.check import check_policies, print_findings
 from noisegate.cli.house import House
+from noisegate.cli.ledgers import BesideOption, shared_database
 from noisegate.cli.running import certificate_of, forever, log_to_stderr, run_gate
-from noisegate.cli.state import WRONG_INPUT, StateOption
+from noisegate.cli.state import WRONG_INPUT, LedgerOption, StateOption, place_of
+from noisegate.ledger.opening import shown
 from noisegate.plan.catalog import Snapshot
 
 _log = logging.getLogger("noisegate")
@@ -34,6 +36,8 @@ KeyOption = Annotated[Path | None, typer.Option("--key", help="Private key of th
 def serve(
     state: StateOption,
     policies: PoliciesArgument = Path("policies"),
+    place: LedgerOption = None,
+    beside_data: BesideOption = False,
     host: HostOption = "127.0.0.1",
     port: PortOption = 6432,
     certificate: CertificateOption = None,
@@ -45,6 +49,7 @@ def serve(
     Analysts are let in with: noisegate user add NAME
     """
     loaded, findings = check_policies(policies, os.environ)
+    findings += shared_database(loaded, place, beside_data=beside_data)
     serious = [finding for finding in findings if finding.severity != "note"]
     if serious:
         print_findings(serious, Console(stderr=True))
@@ -54,10 +59,11 @@ def serve(
     log_to_stderr()
 
     async def up(house: House) -> None:
+        _log.info("ledger: %s", shown(place_of(state, place)))
         _announce(house, host, certificate is None)
         await forever()
 
-    run_gate([one.policy for one in loaded], state, host, port, files, up)
+    run_gate([one.policy for one in loaded], state, host, port, files, up, place)
     _log.info("stopped")
 
 

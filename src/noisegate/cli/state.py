@@ -15,7 +15,8 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from noisegate.errors import BadSetting, NoisegateError, PolicyError
-from noisegate.ledger.sqlite import SqliteLedger
+from noisegate.ledger.interface import Ledger
+from noisegate.ledger.opening import open_ledger
 from noisegate.ledger.users import UserStore
 from noisegate.policy.load import load_policies
 from noisegate.policy.model import Policy
@@ -41,6 +42,16 @@ StateOption = Annotated[
         help="Folder of the ledger and the analysts.",
     ),
 ]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        envvar="NOISEGATE_LEDGER",
+        metavar="URL|PATH",
+        show_default="ledger.sqlite in the state folder",
+        help="The ledger, where it is not in the state folder: postgresql://user@host/database, or a path.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -64,13 +75,14 @@ def report(error: NoisegateError) -> int:
     return WRONG_INPUT if isinstance(error, BadSetting) else FAILED
 
 
-def ledger_at(state: Path, *, create: bool = False) -> SqliteLedger:
-    """The ledger of a state folder. Raises LedgerFailed where there is none."""
-    return SqliteLedger(state / LEDGER_FILE, create=create)
+def place_of(state: Path, place: str | None) -> str:
+    """Where the ledger is: what --ledger says, else a file in the state folder."""
+    return place or str(state / LEDGER_FILE)
 
 
-def has_ledger(state: Path) -> bool:
-    return (state / LEDGER_FILE).exists()
+def ledger_at(state: Path, place: str | None, *, create: bool = False) -> Ledger:
+    """Raises LedgerFailed where there is none."""
+    return open_ledger(place_of(state, place), create=create)
 
 
 def users_at(state: Path) -> UserStore:

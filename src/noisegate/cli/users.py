@@ -11,6 +11,7 @@ from rich.table import Table
 from noisegate.cli.state import (
     Commands,
     JsonOption,
+    LedgerOption,
     StateOption,
     console,
     ledger_at,
@@ -35,6 +36,7 @@ GenerateOption = Annotated[bool, typer.Option("--generate", help="Make a random 
 def add(
     analyst: NameArgument,
     state: StateOption,
+    place: LedgerOption = None,
     password_stdin: StdinOption = False,
     generate: GenerateOption = False,
     as_json: JsonOption = False,
@@ -45,7 +47,7 @@ def add(
     """
     check_name(analyst)
     password = _password(analyst, password_stdin, generate)
-    ledger = ledger_at(state, create=True)
+    ledger = ledger_at(state, place, create=True)
     users_at(state).add(analyst, password)
     ledger.record([_entry("add", analyst)])
     _tell("added", analyst, password if generate else None, as_json)
@@ -55,22 +57,23 @@ def add(
 def passwd(
     analyst: NameArgument,
     state: StateOption,
+    place: LedgerOption = None,
     password_stdin: StdinOption = False,
     generate: GenerateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give an analyst a new password. Sessions that are open stay open."""
     password = _password(analyst, password_stdin, generate)
-    ledger = ledger_at(state, create=True)
+    ledger = ledger_at(state, place, create=True)
     users_at(state).passwd(analyst, password)
     ledger.record([_entry("passwd", analyst)])
     _tell("changed", analyst, password if generate else None, as_json)
 
 
 @app.command()
-def remove(analyst: NameArgument, state: StateOption, as_json: JsonOption = False) -> None:
+def remove(analyst: NameArgument, state: StateOption, place: LedgerOption = None, as_json: JsonOption = False) -> None:
     """Let an analyst in no more. The analyst's account stays as it is: adding the name again renews nothing."""
-    ledger = ledger_at(state, create=True)
+    ledger = ledger_at(state, place, create=True)
     users_at(state).remove(analyst)
     ledger.record([_entry("remove", analyst)])
     _tell("removed", analyst, None, as_json)
