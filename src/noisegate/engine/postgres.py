@@ -116,11 +116,10 @@ class PostgresSnapshot:
     async def accept(self, plans: Sequence[FragmentPlan]) -> None:
         """See EngineSnapshot.accept."""
         settings = plan_settings(plans)
-        queries = {plan.digest: statements(plan) for plan in plans}
         if settings:
             await _before_charge(_apply(self._connection.driver, settings))
         for plan in plans:
-            self._prepared[plan.digest] = await _prepare(self._connection, plan, queries[plan.digest])
+            self._prepared[plan.digest] = await _prepare(self._connection, plan)
 
     async def run(self, plan: FragmentPlan, givens: Givens = NOTHING) -> Confidential:
         """See EngineSnapshot.run."""
@@ -156,16 +155,14 @@ async def _apply(connection: Any, settings: Settings) -> None:
     await connection.fetchrow(f"SELECT {calls}", *values, timeout=CATALOG_TIMEOUT_S)
 
 
-async def _prepare(
-    connection: Connection, plan: FragmentPlan, queries: Sequence[tuple[str, tuple[Parameter, ...]]]
-) -> tuple[_Prepared, ...]:
+async def _prepare(connection: Connection, plan: FragmentPlan) -> tuple[_Prepared, ...]:
     """Have the generated SQL parsed: a question of the catalog only, so what it refuses need not be charged.
 
     What was parsed before stands: the digest is of the SQL, its settings and the tables' fingerprints.
     """
     kept: tuple[_Prepared, ...] | None = connection.prepared.get(plan.digest)
     if kept is None:
-        found = []
+        queries, found = statements(plan), []
         for number, (sql, parameters) in enumerate(queries, start=1 + len(plan.more) - len(queries)):
             statement = await _accepted(connection.driver.prepare(sql, timeout=CATALOG_TIMEOUT_S))
             check_columns(plan, [(a.name, a.type.name) for a in statement.get_attributes()], number)

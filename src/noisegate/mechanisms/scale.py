@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 from noisegate.errors import Internal
 
@@ -26,6 +27,7 @@ def float_above(x: Fraction) -> float:
     return near if Fraction(near) >= x else math.nextafter(near, math.inf)
 
 
+@lru_cache(4096)
 def scale_for(sensitivity: int, epsilon: Fraction) -> float:
     """The smallest float b whose noise on integers with this L1 sensitivity is `epsilon`-DP, provably in floats too.
 

@@ -141,6 +141,7 @@ def plan_job(job: PlanJob, snapshot: Snapshot) -> Planned:
         fragments = pickle.loads(job.packed)
     analyses = analyse_job(replace(job.analyse, fragments=fragments), snapshot)
     plan, tables = price(analyses, job.epsilon, job.delta)
+    assert plan.digests  # computed here, it goes along
     return Planned(plan, tuple(tables), tuple(explain(plan, analyses)))
 
 
