@@ -64,6 +64,8 @@ class AsyncLedger:
         self._flush_every_s = flush_every_s
         self._buffer_records = buffer_records
         self._buffer_bytes = buffer_bytes
+        self._half = buffer_records // 2, buffer_bytes // 2
+        self._nearly_all = buffer_records * 9 // 10, buffer_bytes * 9 // 10
         self._waiting = _Waiting()
         self._lock = threading.Lock()  # of the condition: taken directly, it costs a third
         self._changed = threading.Condition(self._lock)
@@ -106,13 +108,14 @@ class AsyncLedger:
         """
         size = entry.size
         with self._lock:
-            self._open()
             waiting = self._waiting
+            if waiting.stop:
+                raise _closed()
             if len(waiting.entries) >= self._buffer_records or waiting.bytes + size > self._buffer_bytes:
                 raise LedgerFailed("the audit log cannot take more records")
             waiting.entries.append(entry)
             waiting.bytes += size
-            pressed = self._half_full()
+            pressed = self._fuller_than(self._half)
             if waiting.due is None:
                 waiting.due = time.monotonic() + self._flush_every_s
             elif not pressed:
@@ -126,11 +129,12 @@ class AsyncLedger:
         """Raises LedgerFailed when a statement that costs nothing may not be relayed now, because its record might be
         lost: the records before it could not be written, or nine tenths of the buffer are full."""
         # Without the lock: each of these is read whole, and a moment later they may be others in any case.
-        self._open()
+        if self._waiting.stop:
+            raise _closed()
         failure = self._failure
         if failure is not None:
             raise LedgerFailed(failure.message, detail=failure.detail)
-        if self._full(0.9):
+        if self._fuller_than(self._nearly_all):
             raise LedgerFailed("the audit log is too far behind")
 
     async def flush(self) -> None:
@@ -166,16 +170,13 @@ class AsyncLedger:
         if self._waiting.entries:
             raise LedgerFailed(f"{len(self._waiting.entries)} records of the audit log could not be written")
 
-    def _half_full(self) -> bool:
-        return self._full(0.5)
-
-    def _full(self, share: float) -> bool:
-        waiting = self._waiting
-        return len(waiting.entries) > share * self._buffer_records or waiting.bytes > share * self._buffer_bytes
+    def _fuller_than(self, level: tuple[int, int]) -> bool:
+        """level: records and bytes."""
+        return len(self._waiting.entries) > level[0] or self._waiting.bytes > level[1]
 
     def _open(self) -> None:
         if self._waiting.stop:
-            raise LedgerFailed("the ledger is closed")
+            raise _closed()
 
     # For the thread
 
@@ -210,7 +211,7 @@ class AsyncLedger:
     def _must_flush(self) -> bool:
         waiting = self._waiting
         late = waiting.due is not None and time.monotonic() >= waiting.due
-        pressed = self._half_full() and self._failure is None  # after a failure, wait for the next `due`
+        pressed = self._fuller_than(self._half) and self._failure is None  # after a failure, wait for the next `due`
         return bool(late or pressed or waiting.flushes or waiting.stop)
 
     def _patience(self) -> float | None:
@@ -249,6 +250,10 @@ class AsyncLedger:
         for future in answered:
             if future.set_running_or_notify_cancel():
                 future.set_exception(failure) if failure else future.set_result(None)
+
+
+def _closed() -> LedgerFailed:
+    return LedgerFailed("the ledger is closed")
 
 
 def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
