@@ -306,15 +306,15 @@ class Cutter:
         ]
 
     def describe(self, cut: Cut, keys: tuple[int, ...]) -> str:
-        """A query of the same keys and aggregates, for PostgreSQL to type. WITH queries are the caller's to add."""
-        clauses = self._block.clauses
-        last = max(clauses[c][1] for c in ("from", "where") if c in clauses)
+        """A query of the same keys and aggregates, for PostgreSQL to type: without WHERE, on which no type depends.
+        WITH queries are the caller's to add."""
+        first, last = self._block.clauses["from"]
         texts = [f"({cut.key_texts[k]})" for k in keys]
         group = f" GROUP BY {', '.join(cut.key_texts[k] for k in keys)}" if keys else ""
         if not keys and not cut.aggregates:
             group = " GROUP BY ()"
         columns = ", ".join([*texts, *cut.aggregate_texts])
-        return f"SELECT {columns} {self._text(clauses['from'][0], last)}{group}"
+        return f"SELECT {columns} {self._text(first, last)}{group}"
 
 
 def _replacement(slot: Slot, alias: str) -> str:
