@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from noisegate.cli.house import House, server_config
+from noisegate.cli.running import leave_out_of_collections
 from noisegate.demo import product
 from noisegate.policy.load import load_policies
 from noisegate.policy.model import Access, Budget, Budgets, Policy
@@ -118,6 +119,7 @@ def _gate_process(
             watch = Stopwatch()
             if timed:
                 watch.around(house.gateways[policy.database])
+            leave_out_of_collections()  # as `noisegate serve` does
             pipe.send(os.getpid())
             await asyncio.to_thread(_serve_pipe, pipe, watch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -84,7 +85,14 @@ async def _live(build: Callable[[], House], state: Path, on_up: OnUp) -> None:
     _end_on_signals(asked)
     _log.info("starting: state in %s", state)
     async with build() as house:
+        leave_out_of_collections()
         await _first_of(on_up(house), asked)
+
+
+def leave_out_of_collections() -> None:
+    """What was made until now stays to the end: collections of garbage need not walk through it (tens of ms each)."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _first_of(work: Awaitable[None], asked: asyncio.Event) -> None:
