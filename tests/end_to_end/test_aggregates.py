@@ -84,6 +84,14 @@ STATEMENTS = (
     "percentile_cont(0.3) WITHIN GROUP (ORDER BY seconds DESC) "
     "FROM visits GROUP BY kind",
     "SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY stars) FILTER (WHERE kind = 'a') FROM visits",
+    "SELECT percentile_cont(0.25) WITHIN GROUP (ORDER BY age), percentile_disc(0.9) WITHIN GROUP (ORDER BY born), "
+    "percentile_disc(0.1) WITHIN GROUP (ORDER BY age) FILTER (WHERE vip) FROM people",
+    "SELECT city, percentile_cont(0.5) WITHIN GROUP (ORDER BY age), percentile_disc(0) WITHIN GROUP (ORDER BY born DESC), "
+    "percentile_cont(ARRAY[0.5, NULL]) WITHIN GROUP (ORDER BY height) FROM people GROUP BY city",
+    "SELECT stars, percentile_cont(1) WITHIN GROUP (ORDER BY seconds), percentile_disc(1) WITHIN GROUP (ORDER BY day) "
+    "FROM visits GROUP BY stars",
+    "SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY age), percentile_disc(0.3) WITHIN GROUP (ORDER BY height) "
+    "FROM people WHERE id < 0",
     "SELECT mode() WITHIN GROUP (ORDER BY mood), mode() WITHIN GROUP (ORDER BY city), "
     "mode() WITHIN GROUP (ORDER BY vip) "
     "FROM people",

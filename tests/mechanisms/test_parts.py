@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from noisegate.errors import Internal, TooComplex
 from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release, second_road
+from noisegate.mechanisms.ranking import leaves_of
 from noisegate.mechanisms.shape import check_nodes, nodes_per_group, shape_for
 from noisegate.plan.measure import (
     Axis,
@@ -23,6 +24,7 @@ from noisegate.plan.measure import (
     NoisyTable,
     Quantiles,
     Query,
+    Rank,
     Tree,
 )
 from noisegate.plan.trust import Confidential, Release
@@ -72,6 +74,14 @@ def with_choice(
 ) -> FragmentPlan:
     choice = Choice(0, "test", 1, 1, epsilon)
     return dataclasses.replace(fragment((), groups, keys=keys), more=(Query("", (), values),), choices=(choice,))
+
+
+def with_rank(
+    groups: DeclaredGroups, *, steps: int = 40, fraction: float = 0.5, between: bool = True,
+    epsilon: Fraction = NO_NOISE, keys: int = 1,
+) -> FragmentPlan:  # fmt: skip
+    rank = Rank(0, "test", steps, 1, 1, fraction, between, epsilon)
+    return dataclasses.replace(fragment((), groups, keys=keys), more=(Query("", (), leaves_of(rank)),), ranks=(rank,))
 
 
 def show(plan: FragmentPlan, confidential: Confidential) -> Release:
@@ -150,6 +160,7 @@ def test_a_choice_takes_the_first_of_the_largest() -> None:
 def bad_plans() -> dict[str, FragmentPlan]:
     one = DeclaredGroups(((),))
     clip, tree, choice = clipped(one, keys=0), with_tree(one, keys=0), with_choice(one, keys=0)
+    rank = with_rank(one, keys=0)
 
     def changed(plan: FragmentPlan, part: str, **changes: object) -> FragmentPlan:
         (only,) = getattr(plan, part)
@@ -173,6 +184,10 @@ def bad_plans() -> dict[str, FragmentPlan]:
         "a histogram that nothing releases": dataclasses.replace(tree, trees=()),
         "a choice without a price": changed(choice, "choices", epsilon=Fraction(-1)),
         "a choice of no rows": changed(choice, "choices", rows=0),
+        "a rank without a price": changed(rank, "ranks", epsilon=Fraction(0)),
+        "a rank of no rows": changed(rank, "ranks", rows=0),
+        "a rank over another histogram": changed(rank, "ranks", steps=50),
+        "a rank of no fraction": changed(rank, "ranks", fraction=1.5),
     }
 
 
@@ -189,6 +204,7 @@ def test_second_road_finds_the_price_of_trees_and_choices(
 ) -> None:
     one = DeclaredGroups(((),))
     for plan in (with_tree(one, steps=steps, rows=rows, unit_groups=groups, epsilon=epsilon, keys=0),
+                 with_rank(one, steps=steps, epsilon=epsilon, keys=0),
                  with_choice(one, epsilon=epsilon, keys=0)):  # fmt: skip
         assert epsilon * (1 - Fraction(1, 2**30)) <= second_road(plan) <= epsilon
 
@@ -225,6 +241,36 @@ def test_steps_become_values(
     leaves = [(("a",), step, 1) for step in range(5)]
     table = NoisyTable((), (), (Quantiles(0, axis, asked, array),))
     assert computed(plan, table, show(plan, histogram(plan, *leaves))) == ((expected, None),)
+
+
+@pytest.mark.parametrize(
+    ("axis", "steps", "fraction", "between", "expected"),
+    [
+        (Axis(Fraction(-5), ONE, "number"), 40, 0.5, False, "-3"),
+        (Axis(Fraction(0), ONE, "number"), 40, 0.9, True, "3.6"),
+        (Axis(Fraction(0), ONE, "number"), 40, 0.9, False, "4"),
+        (Axis(Fraction(0), Fraction(1, 4), "float"), 40, 0.75, True, "0.75"),
+        (Axis(Fraction(9), -ONE, "number"), 40, 0.0, False, "9"),
+        (YEARS, 40, 1.0, True, "1999-01-04"),
+        (Axis(Fraction(0), ONE, "number"), 16384 * 5, 0.5, False, "12"),  # the middle of a leaf of 5 steps
+    ],
+)
+def test_ranks_become_values(axis: Axis, steps: int, fraction: float, between: bool, expected: str) -> None:
+    """As above: of the steps (or leaves) 0, 1, 2, 3, 4."""
+    plan = with_rank(DeclaredGroups((("a",), ("b",))), steps=steps, fraction=fraction, between=between)
+    shown = show(plan, histogram(plan, *((("a",), leaf, 1) for leaf in range(5))))
+    for array in (False, True):
+        table = NoisyTable((), (), (Quantiles(0, axis, (("x", fraction),), array, by_rank=True),))
+        found = f'{{"{expected}"}}' if array else expected
+        assert computed(plan, table, shown) == ((found, None),)
+    assert draws(histogram(plan), plan) == 2 * plan.more[0].leaves
+
+
+def test_values_on_both_sides_that_crossed_are_in_order() -> None:
+    plan = with_rank(DeclaredGroups((("a",),)))
+    crossed = dataclasses.replace(show(plan, histogram(plan)), ranks=(((4, 9, 2),),))
+    table = NoisyTable((), (), (Quantiles(0, Axis(Fraction(0), ONE, "number"), (("x", 0.5),), by_rank=True),))
+    assert computed(plan, table, crossed) == (("5.5",),)
 
 
 def test_choices_become_values_and_nothing_shown_gives_no_rows() -> None:

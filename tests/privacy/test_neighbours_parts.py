@@ -43,6 +43,10 @@ PLACES = (
     "percentile_disc(0.5) WITHIN GROUP (ORDER BY e.qty) FILTER (WHERE e.kind IS NOT NULL), "
     "mode() WITHIN GROUP (ORDER BY e.origin), mode() WITHIN GROUP (ORDER BY e.region) FILTER (WHERE e.qty > 0)"
 )
+ALONE = (
+    "percentile_cont(0.5) WITHIN GROUP (ORDER BY e.qty), percentile_disc(0.9) WITHIN GROUP (ORDER BY e.at DESC), "
+    "percentile_disc(0.1) WITHIN GROUP (ORDER BY e.price) FILTER (WHERE e.kind IS NOT NULL), count(*)"
+)
 CLIPPED = (
     "count(*), count(e.qty), sum(e.qty), sum(e.price * e.qty), sum(e.wild), "
     "avg(e.qty), avg(e.weight), avg(e.price), bool_or(e.qty > 0), every(e.qty > 0)"
@@ -54,7 +58,11 @@ USERS = (
 )
 GROUPS = (("", ""), ("origin, ", " GROUP BY 1"), ("kind, ", " GROUP BY 1"), ("region, wild, ", " GROUP BY 1, 2"))
 STATEMENTS = (
-    *(f"SELECT {k}{what} FROM events e{group}" for what in (DISTINCT, MOMENTS, PLACES, CLIPPED) for k, group in GROUPS),
+    *(
+        f"SELECT {k}{what} FROM events e{group}"
+        for what in (DISTINCT, MOMENTS, PLACES, ALONE, CLIPPED)
+        for k, group in GROUPS
+    ),
     f"SELECT {USERS} FROM users u",
     f"SELECT city, {USERS} FROM users u GROUP BY 1",
     f"SELECT age / 10, {USERS} FROM users u GROUP BY 1",
@@ -92,19 +100,19 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
         assert sum(abs(n) for row in buckets.values() for n in row) <= clip.groups, f"unit {unit}: histogram"
         assert all(n >= 0 for row in buckets.values() for n in row), "a unit adds to a histogram"
     queries = [i for i, q in enumerate(plan.more) if q.leaves]
-    for part in (*plan.trees, *plan.choices):
+    for part in (*plan.trees, *plan.choices, *plan.ranks):
         place = queries.index(part.query)
         old, new = ({(k, leaf): n for k, leaf, n in c.leaves[place]} for c in (before, after))
         change = {cell: old.get(cell, 0) - new.get(cell, 0) for cell in old.keys() | new.keys()}
         assert all(0 <= n <= part.rows for n in change.values()), f"unit {unit}: {part.what} in a leaf"
         groups = {key for (key, _), n in change.items() if n}
         touched |= groups
-        if part in plan.trees:
+        if part not in plan.choices:
             for key in groups:
                 moved = sum(n for (k, _), n in change.items() if k == key)
                 assert moved <= part.rows, f"unit {unit}: {part.what} in a group"
         assert len(groups) <= part.groups
-    parts = (*plan.measurements, *plan.clips, *plan.trees, *plan.choices)
+    parts = (*plan.measurements, *plan.clips, *plan.trees, *plan.choices, *plan.ranks)
     assert len(touched) <= max(p.groups for p in parts), f"unit {unit} touches too many groups"
     assert unit is not None or not touched, "rows of nobody count"
 
@@ -166,7 +174,9 @@ def parts(data_server: EmbeddedServer) -> Iterator[Parts]:
 def test_the_statements_have_every_part(parts: Parts) -> None:
     plans = list(parts.plans.values())
     assert any(p.clips for p in plans) and any(p.trees for p in plans) and any(p.choices for p in plans)
-    assert {p.groups for plan in plans for p in plan.trees} == {1, 2}
+    assert (
+        {p.groups for plan in plans for p in plan.trees} == {1, 2} == {p.groups for plan in plans for p in plan.ranks}
+    )
     assert any("row_number" in q.sql and "dense_rank" in q.sql for p in plans for q in p.more)
 
 

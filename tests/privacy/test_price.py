@@ -15,7 +15,7 @@ from noisegate.errors import BadSetting, TooComplex
 from noisegate.mechanisms.gate import second_road
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.threshold import delta_per_group, tail_above
-from noisegate.plan.measure import Choice, Clip, DeclaredGroups, FragmentPlan, Measurement, Selection, Tree
+from noisegate.plan.measure import Choice, Clip, DeclaredGroups, FragmentPlan, Measurement, Rank, Selection, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.pricing import price
 from noisegate.room.embedded import EmbeddedServer
@@ -60,8 +60,8 @@ def analyses(data_server: EmbeddedServer) -> Iterator[list[Analysis]]:
         yield [planner.plan(sql).analyses[0] for sql in PARTS]
 
 
-def parts(plan: FragmentPlan) -> list[Measurement | Clip | Tree | Choice]:
-    return [*plan.measurements, *plan.clips, *plan.trees, *plan.choices]
+def parts(plan: FragmentPlan) -> list[Measurement | Clip | Tree | Choice | Rank]:
+    return [*plan.measurements, *plan.clips, *plan.trees, *plan.choices, *plan.ranks]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -11,9 +12,10 @@ import numpy as np
 
 from noisegate.mechanisms.parts import tree_deviation
 from noisegate.mechanisms.quantiles import Asked, Between, Kind, quantiles
+from noisegate.mechanisms.ranking import leaf_width
 from noisegate.mechanisms.shape import TreeShape, shape_for
 from noisegate.mechanisms.tree import ConsistentTree, NoisyNodes, estimate
-from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Quantiles
+from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Quantiles, Rank
 from noisegate.plan.trust import Release
 
 _EPOCH = dt.datetime(2000, 1, 1)
@@ -24,13 +26,43 @@ def computed(plan: FragmentPlan, table: NoisyTable, release: Release) -> tuple[C
     """The columns q0, q1 ... of the noisy table, each with one text (or NULL) per released row."""
     trees = {
         part: _estimated(plan, part, release)
-        for part in {one.part for one in table.computed if isinstance(one, Quantiles)}
+        for part in {one.part for one in table.computed if isinstance(one, Quantiles) and not one.by_rank}
     }
     last = (None,) if table.other else ()  # Other's row: nothing of this adds up over groups
+    found = []
+    for one in table.computed:
+        if isinstance(one, Chosen):
+            found.append(_chosen(one, release))
+        elif one.by_rank:
+            found.append(_ranked(one, plan.ranks[one.part], release))
+        else:
+            found.append(_quantiles(one, trees[one.part]))
+    return tuple((*column, *last) for column in found)
+
+
+def _ranked(one: Quantiles, rank: Rank, release: Release) -> Column:
+    """NULL where the noisy number of values is below 1. Of two leaves the lower one comes first, whichever was which:
+    draws may cross."""
     return tuple(
-        (*(_chosen(one, release) if isinstance(one, Chosen) else _quantiles(one, trees[one.part])), *last)
-        for one in table.computed
+        _shown([_between(rank, count, sorted(leaves)) if a is not None else None for a in one.asked], one)
+        if count > 0
+        else None
+        for count, *leaves in release.ranks[one.part]
     )
+
+
+def _between(rank: Rank, count: int, leaves: Sequence[int]) -> Between:
+    """The middle of each leaf; the share between two as PostgreSQL computes it, of the noisy number of values."""
+    width = leaf_width(rank.steps)
+    steps = [min(leaf * width + (width - 1) // 2, rank.steps - 1) for leaf in leaves]
+    place = rank.fraction * (count - 1)
+    share = Fraction(place - math.floor(place)) if rank.between and steps[0] < steps[1] else Fraction(0)
+    return Between(steps[0], steps[-1], share)
+
+
+def _shown(places: Sequence[Between | None], one: Quantiles) -> str | None:
+    texts = [_text(place, one.axis) for place in places]
+    return _array(texts) if one.array else texts[0]
 
 
 def _chosen(one: Chosen, release: Release) -> Column:
@@ -57,8 +89,7 @@ def _quantiles(one: Quantiles, tree: ConsistentTree | None) -> Column:
             column.append(None)
             continue
         answers = iter(found)
-        texts = [_text(next(answers), one.axis) if a is not None else None for a in one.asked]
-        column.append(_array(texts) if one.array else texts[0])
+        column.append(_shown([next(answers) if a is not None else None for a in one.asked], one))
     return tuple(column)
 
 

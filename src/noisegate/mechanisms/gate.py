@@ -50,13 +50,14 @@ def release(confidential: Confidential, plan: FragmentPlan, receipt: Receipt) ->
     else:
         rows = _declare(totals, plan, plan.groups)
     shown = [key for key, _ in rows]
-    trees, choices = histograms(plan, confidential.leaves, shown)
+    trees, choices, ranks = histograms(plan, confidential.leaves, shown)
     return Release(
         digest,
         tuple(_with_sums(plan, totals, confidential.rest, rows)),
         trees,
         choices,
         levels,
+        ranks,
     )
 
 
@@ -108,7 +109,7 @@ def second_road(plan: FragmentPlan) -> Fraction:
 def _check_form(plan: FragmentPlan) -> None:
     measured = [column for m in plan.measurements for column in m.columns]
     used = measured + [column for c in plan.clips for column in c.read]
-    if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.trees or plan.choices):
+    if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.more):
         raise Internal("every total must be measured, and by one measurement")
     check_parts(plan)
     check_levels(plan)

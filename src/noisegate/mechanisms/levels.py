@@ -31,7 +31,7 @@ def check_levels(plan: FragmentPlan) -> None:
         if any(n != 1 for n in counts):
             raise Internal("a plan measures levels that it does not have")
         return
-    if plan.trees or plan.choices or not isinstance(groups, DeclaredGroups):
+    if plan.trees or plan.choices or plan.ranks or not isinstance(groups, DeclaredGroups):
         raise Internal("levels are sums over declared groups")
     if any(n != len(levels.sets) for n in counts):
         raise Internal("a level would not be paid for")

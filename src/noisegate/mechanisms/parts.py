@@ -13,10 +13,12 @@ from noisegate.errors import Internal
 from noisegate.mechanisms.choice import choice_loss, choose
 from noisegate.mechanisms.clip import choose_clip
 from noisegate.mechanisms.laplace import add_noise, loss
+from noisegate.mechanisms.rank import Ranked, ranked, ranks_loss
+from noisegate.mechanisms.ranking import leaves_of
 from noisegate.mechanisms.scale import scale_for, standard_deviation
 from noisegate.mechanisms.shape import check_nodes, shape_for
 from noisegate.mechanisms.tree import add_noise_to, exact_nodes
-from noisegate.plan.measure import Choice, Clip, FragmentPlan, Tree
+from noisegate.plan.measure import Choice, Clip, FragmentPlan, Rank, Tree
 
 Key = tuple[str | None, ...]
 Totals = tuple[int, ...]
@@ -25,7 +27,7 @@ Histogram = tuple[tuple[Key, int, int], ...]
 
 def check_parts(plan: FragmentPlan) -> None:
     """Raises Internal unless every part has a price and a bound, and reads a histogram of its own shape."""
-    parts: list[Tree | Choice] = [*plan.trees, *plan.choices]
+    parts: list[Tree | Choice | Rank] = [*plan.trees, *plan.choices, *plan.ranks]
     if any(min(p.rows, p.groups) < 1 or p.epsilon <= 0 for p in parts):
         raise Internal("a part without sensitivity or price")
     for clip in plan.clips:
@@ -41,6 +43,8 @@ def check_parts(plan: FragmentPlan) -> None:
         raise Internal("every histogram must be released, and once")
     if any(plan.more[t.query].leaves != shape_for(t.steps).leaves for t in plan.trees):
         raise Internal("a tree over another histogram than its own")
+    if any(plan.more[r.query].leaves != leaves_of(r) for r in plan.ranks):
+        raise Internal("a rank over another histogram than its own")
 
 
 def parts_loss(plan: FragmentPlan) -> Fraction:
@@ -55,6 +59,8 @@ def parts_loss(plan: FragmentPlan) -> Fraction:
         total += _at_most(loss(_tree_sensitivity(tree), _tree_scale(tree)), tree.epsilon)
     for choice in plan.choices:
         total += _at_most(choice_loss(choice.rows, choice.groups, _choice_scale(choice)), choice.epsilon)
+    for rank in plan.ranks:
+        total += _at_most(ranks_loss(rank), rank.epsilon)
     return total
 
 
@@ -123,9 +129,9 @@ def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> lis
 
 def histograms(
     plan: FragmentPlan, leaves: Sequence[Histogram], shown: Sequence[Key]
-) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], tuple[tuple[int, ...], ...]]:
-    """The noisy nodes of each tree, and the leaf of each choice, for each shown group. Raises TooComplex for too many
-    groups: how many are shown is released."""
+) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], tuple[tuple[int, ...], ...], tuple[tuple[Ranked, ...], ...]]:
+    """The noisy nodes of each tree, the leaf of each choice, and what each rank is, for each shown group. Raises
+    TooComplex for too many groups: how many are shown is released."""
     check_nodes(plan, len(shown))
     queries = [i for i, q in enumerate(plan.more) if q.leaves]
     if len(leaves) != len(queries):
@@ -137,7 +143,11 @@ def histograms(
         _choices(choice, plan.more[choice.query].leaves, _cells(by_query[choice.query], place), len(shown))
         for choice in plan.choices
     )
-    return trees, choices
+    ranks = tuple(
+        ranked(rank, _counts(plan.more[rank.query].leaves, _cells(by_query[rank.query], place), len(shown)))
+        for rank in plan.ranks
+    )
+    return trees, choices, ranks
 
 
 def _cells(histogram: Histogram, place: dict[Key, int]) -> list[tuple[int, int, int]]:
@@ -153,11 +163,14 @@ def _nodes(tree: Tree, cells: Sequence[tuple[int, int, int]], groups: int) -> tu
 
 
 def _choices(choice: Choice, size: int, cells: Sequence[tuple[int, int, int]], groups: int) -> tuple[int, ...]:
+    return tuple(choose(_counts(size, cells, groups), _choice_scale(choice)))
+
+
+def _counts(size: int, cells: Sequence[tuple[int, int, int]], groups: int) -> list[list[int]]:
     counts = [[0] * size for _ in range(groups)]
     for group, leaf, count in cells:
         counts[group][leaf] += count
-    scale = _choice_scale(choice)
-    return tuple(choose(counts, scale))
+    return counts
 
 
 def tree_deviation(tree: Tree) -> float:

@@ -82,7 +82,8 @@ def shape_for(
 
 def nodes_per_group(plan: FragmentPlan) -> int:
     """How many nodes and candidates the trees and choices of one group have, empty ones too."""
-    return sum(shape_for(t.steps).nodes for t in plan.trees) + sum(plan.more[c.query].leaves for c in plan.choices)
+    listed = sum(plan.more[c.query].leaves for c in plan.choices) + sum(plan.more[r.query].leaves for r in plan.ranks)
+    return sum(shape_for(t.steps).nodes for t in plan.trees) + listed
 
 
 def check_nodes(plan: FragmentPlan, groups: int) -> None:

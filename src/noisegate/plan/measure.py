@@ -107,6 +107,24 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """One percentile per group, by private choice of the leaf where it stands, and the noisy number of values.
+
+    One unit has at most `rows` values in each of at most `groups` groups. `between`: the leaves of the values on both
+    sides of percentile_cont's place, each by a choice of its own; else one leaf.
+    """
+
+    query: int  # index into FragmentPlan.more
+    what: str
+    steps: int  # of the column's axis
+    rows: int
+    groups: int
+    fraction: float
+    between: bool
+    epsilon: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class GroupKey:
     """One column of the group key: column `name` of the engine's result holds its canonical text."""
 
@@ -194,11 +212,12 @@ class FragmentPlan:
     choices: tuple[Choice, ...] = ()
     givens: tuple[int, ...] = ()  # of the statement's closed subqueries, those whose values the queries take
     levels: Levels | None = None
+    ranks: tuple[Rank, ...] = ()
 
     @property
     def epsilon(self) -> Fraction:
-        parts: list[Measurement | Clip | Tree | Choice] = [
-            *self.measurements, *self.clips, *self.trees, *self.choices
+        parts: list[Measurement | Clip | Tree | Choice | Rank] = [
+            *self.measurements, *self.clips, *self.trees, *self.choices, *self.ranks
         ]  # fmt: skip
         own = sum((p.epsilon for p in parts), Fraction(0)) + sum((c.choice for c in self.clips), Fraction(0))
         return own + self._other_epsilon
@@ -276,7 +295,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """A column of texts that is computed from tree `part` after the release: one value, or an array of them.
+    """A column of texts that is computed from tree (or rank) `part` after the release: one value, or an array of them.
 
     asked: (percentile_cont, percentile_disc, min or max; its fraction); None is NULL.
     """
@@ -285,6 +304,7 @@ class Quantiles:
     axis: Axis
     asked: tuple[tuple[str, float] | None, ...]
     array: bool = False
+    by_rank: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Release:
 
     rows: (canonical key texts, noisy integers in the order of FragmentPlan.released), sorted by key; Other's is the
     last. Of each row but that, in the same order: trees: the noisy counts of each tree's nodes, coarsest level first;
-    choices: each choice's leaf.
+    choices: each choice's leaf; ranks: each rank's number of values and one leaf, or two.
     levels: instead of rows, those of each grouping set that was asked for, where they are made consistent.
     """
 
@@ -67,3 +67,4 @@ class Release:
     trees: tuple[tuple[tuple[int, ...], ...], ...] = ()
     choices: tuple[tuple[int, ...], ...] = ()
     levels: tuple[tuple[tuple[tuple[str | None, ...], tuple[int, ...]], ...], ...] = ()
+    ranks: tuple[tuple[tuple[int, ...], ...], ...] = ()

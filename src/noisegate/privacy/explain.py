@@ -10,9 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from textwrap import wrap
 
+from noisegate.mechanisms.ranking import COUNT_SHARE, leaf_width, leaves_of, rank_scale
 from noisegate.mechanisms.scale import scale_for, standard_deviation
 from noisegate.mechanisms.shape import shape_for
-from noisegate.plan.measure import FragmentPlan, Measurement, Other, Selection, StatementPlan, Tree
+from noisegate.plan.measure import FragmentPlan, Measurement, Other, Rank, Selection, StatementPlan, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import Answer, Total
 
@@ -86,6 +87,7 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
             f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
         )
     lines += [line for t in plan.trees for line in _tree(t)]
+    lines += [line for r in plan.ranks for line in _rank(r)]
     for choice in plan.choices:
         lines.append(f"Choice: {choice.what}, at most {choice.rows} of a unit per group")
         lines.append(f"  permute-and-flip over {plan.more[choice.query].leaves} values, epsilon {show(choice.epsilon)}")
@@ -110,6 +112,16 @@ def _tree(tree: Tree) -> list[str]:
         f"  at most {tree.rows} rows of a unit per group; sensitivity {sensitivity} ({tree.groups} x {tree.rows} in "
         f"{shape.levels} levels), epsilon {show(tree.epsilon)}, discrete Laplace of scale "
         f"{scale_for(sensitivity, tree.epsilon):.6g}",
+    ]
+
+
+def _rank(rank: Rank) -> list[str]:
+    width = leaf_width(rank.steps)
+    both = ", for the values on both sides of its place" if rank.between else ""
+    return [
+        f"Rank: {rank.what}, in {leaves_of(rank)} leaves" + (f" of {width} steps" if width > 1 else ""),
+        f"  at most {rank.rows} rows of a unit per group ({rank.groups} x {rank.rows}); permute-and-flip{both}; "
+        f"epsilon {show(rank.epsilon)}, {float(COUNT_SHARE):.0%} of it for the number of values",
     ]
 
 
@@ -152,9 +164,11 @@ def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
 
 def _histogram_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
     assert answer.leaves is not None
-    same = [one.identity for one in a.leaves if bool(one.steps) == bool(answer.leaves.steps)]
+    same = [one.identity for one in a.leaves if one.kind == answer.leaves.kind]
     place = same.index(answer.leaves.identity)
-    if not answer.leaves.steps:
+    if answer.leaves.kind == "rank":
+        return f"its rank is off by about {rank_scale(plan.ranks[place]):.4g} rows"
+    if answer.leaves.kind == "choice":
         choice = plan.choices[place]
         return f"a count within about {scale_for(choice.rows * choice.groups, choice.epsilon):.4g} of the largest"
     tree = plan.trees[place]

@@ -19,6 +19,7 @@ from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_o
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
 from noisegate.privacy.passing import present
+from noisegate.privacy.quantiles import alone
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.rules import resolver_of
 from noisegate.privacy.strict import check_strict
@@ -99,6 +100,7 @@ def analyse(
         for call, text, type_sql in zip(fragment.aggregates, fragment.aggregate_texts, types, strict=True)
     )
     resolver.narrowed = {}
+    answers = alone(answers, None if declared is None else len(declared))
     hide = bool(keys) and declared is not None and not (whole or snapshot.policy.answers.show_empty_groups)
     totals, leaves = totals_of(answers), leaves_of(answers)
     if (declared is None or hide) and UNITS not in totals:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from noisegate.errors import BadSetting, Unsupported
 from noisegate.mechanisms.allocation import Part, allocate
 from noisegate.mechanisms.clip import SHARE_GROUPED, SHARE_UNGROUPED
+from noisegate.mechanisms.ranking import rank_scale
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.shape import check_nodes
 from noisegate.mechanisms.threshold import delta_per_group, threshold
@@ -28,6 +29,7 @@ from noisegate.plan.measure import (
     NoisyTable,
     Other,
     Quantiles,
+    Rank,
     Selection,
     StatementPlan,
     Tree,
@@ -89,7 +91,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         GroupKey(f"k{i}", text, output.sql, output.collation)
         for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
     )
-    trees, choices = _histogram_parts(a, prices[len(a.totals) :])
+    trees, choices, ranks = _histogram_parts(a, prices[len(a.totals) :])
     plan = FragmentPlan(
         a.sql,
         _secrets(a),
@@ -106,6 +108,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         choices,
         a.givens,
         _sums_of(a) if a.levels is not None else None,
+        ranks,
     )
     if isinstance(groups, DeclaredGroups):
         check_nodes(plan, len(groups.rows))
@@ -220,16 +223,29 @@ def released_columns(total: Total, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"s{names[0][1:]}_{i}" for i in range(width))
 
 
-def _histogram_parts(a: Analysis, prices: Sequence[Fraction]) -> tuple[tuple[Tree, ...], tuple[Choice, ...]]:
+def _histogram_parts(
+    a: Analysis, prices: Sequence[Fraction]
+) -> tuple[tuple[Tree, ...], tuple[Choice, ...], tuple[Rank, ...]]:
     trees: list[Tree] = []
     choices: list[Choice] = []
+    ranks: list[Rank] = []
     first = len(a.more) - len(a.leaves)
     for i, (one, paid) in enumerate(zip(a.leaves, prices, strict=True)):
-        if one.steps:
+        if one.kind == "tree":
             trees.append(Tree(first + i, one.what, one.steps, one.rows, a.bounds.groups, paid))
-        else:
+        elif one.kind == "choice":
             choices.append(Choice(first + i, one.what, one.rows, a.bounds.groups, paid))
-    return tuple(trees), tuple(choices)
+        else:
+            ranks.append(_rank(first + i, one, a.bounds.groups, paid))
+    return tuple(trees), tuple(choices), tuple(ranks)
+
+
+def _rank(query: int, one: Leaves, groups: int, paid: Fraction) -> Rank:
+    """percentile_cont lies between two values. Choosing both doubles the noise; taking one for the other is one rank
+    off: so both are chosen where the noise is below one rank."""
+    name, fraction = one.asked
+    rank = Rank(query, one.what, one.steps, one.rows, groups, fraction, False, paid)
+    return replace(rank, between=name == "percentile_cont" and rank_scale(rank) < 1)
 
 
 def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal) -> Selection:
@@ -281,6 +297,5 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
 def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen:
     """With its place among the trees, or among the choices."""
     assert answer.computed is not None and answer.leaves is not None
-    trees = isinstance(answer.computed, Quantiles)
-    same = [one.identity for one in a.leaves if bool(one.steps) == trees]
+    same = [one.identity for one in a.leaves if one.kind == answer.leaves.kind]
     return replace(answer.computed, part=same.index(answer.leaves.identity))

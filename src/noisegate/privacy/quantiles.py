@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from noisegate.errors import Unsupported
-from noisegate.mechanisms.shape import TreeShape, shape_for
+from noisegate.mechanisms.ranking import COUNT_SHARE, GROUPS_FEW, leaf_width, rational
+from noisegate.mechanisms.shape import LEAVES_EXACT, TreeShape, shape_for
 from noisegate.plan.measure import Axis, Chosen, Quantiles
 from noisegate.privacy.context import Context, both, missing_bounds, only_if, policy_grid, present, written
 from noisegate.privacy.grid import choose_grid
@@ -35,8 +37,19 @@ class _Place:
 
     axis: Axis
     shape: TreeShape
-    leaf: str
+    place: str
+    passes: str | None
     shown: str
+
+    @property
+    def leaf(self) -> str:
+        return self.of_width(self.shape.width)
+
+    def of_width(self, width: int) -> str:
+        """The leaf, for leaves of so many steps; NULL where the row does not count."""
+        divided = self.place if width == 1 else f"pg_catalog.div(({self.place})::pg_catalog.numeric, {width})"
+        last = -(-self.shape.steps // width) - 1
+        return only_if(self.passes, f"LEAST(GREATEST(({divided})::pg_catalog.int8, 0), {last})", "NULL")
 
 
 def percentile(c: Context) -> Answer:
@@ -45,7 +58,6 @@ def percentile(c: Context) -> Answer:
     place = _place(c, _exact_beneath(c, key.expr), key.descending)
     fractions, array = _fractions(c)
     asked = tuple(None if f is None else (c.call.name, f) for f in fractions)
-    rows = c.limits.sampled
     leaves = Leaves(
         ("sample", place.leaf),
         f"places of {place.shown}",
@@ -53,11 +65,48 @@ def percentile(c: Context) -> Answer:
         place.shape.leaves,
         place.shape.steps,
         "sample",
-        rows,
+        c.limits.sampled,
     )
-    return Answer(
-        (), "{0}", ("tree", Fraction(1)), "", None, leaves, place.shape, Quantiles(0, place.axis, asked, array)
-    )
+    found = Quantiles(0, place.axis, asked, array)
+    answer = Answer((), "{0}", ("tree", Fraction(1)), "", None, leaves, place.shape, found)
+    one = {a for a in asked if a is not None}
+    if len(one) != 1 or rational(next(iter(one))[1]) is None:
+        return answer
+    steps, width = place.shape.steps, leaf_width(place.shape.steps)
+    fine = replace(leaves, leaf=place.of_width(width), size=-(-steps // width), kind="rank", asked=one.pop())
+    fine = replace(fine, identity=("rank", fine.leaf, *map(str, fine.asked)))
+    return replace(answer, alone=replace(answer, leaves=fine, computed=replace(found, by_rank=True)))
+
+
+def alone(answers: Sequence[Answer], groups: int | None) -> tuple[Answer, ...]:
+    """The answers, a percentile by rank where nothing else is read from its histogram, else all from one tree.
+
+    Claim: the choice is public. Because: it reads the plan alone: which fractions are asked, how many steps the axis
+    has, and how many groups are known beforehand (None where they are read from data: then no finer leaves are taken
+    than a tree has, for each is a number in memory). For one percentile a rank has a tenth to a half of the tree's
+    error, for three a larger one (bench/percentiles.py).
+    """
+    same: dict[tuple[str, ...], set[object]] = {}
+    for answer in answers:
+        if answer.leaves is not None:
+            same.setdefault(answer.leaves.identity, set()).add(answer.alone and answer.alone.leaves)
+
+    def one(answer: Answer) -> Answer:
+        if answer.alone is None or answer.leaves is None or len(same[answer.leaves.identity]) > 1:
+            return answer
+        few = groups is not None and groups <= GROUPS_FEW
+        affordable = few or answer.leaves.steps <= LEAVES_EXACT
+        return answer.alone if affordable and _is_better(answer) else answer
+
+    return tuple(map(one, answers))
+
+
+def _is_better(answer: Answer) -> bool:
+    """The expected error of the rank, beside the tree's, for one row in one group at price 1: both grow alike."""
+    assert answer.alone is not None and answer.alone.leaves is not None and answer.shape is not None
+    fraction = answer.alone.leaves.asked[1]
+    by_rank = 2 * max(fraction, 1 - fraction) / float(1 - COUNT_SHARE)
+    return by_rank < math.sqrt(2 * answer.shape.levels**3)
 
 
 def extreme(c: Context) -> Answer:
@@ -100,7 +149,7 @@ def mode(c: Context) -> Answer:
     leaf = only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
     cap = 1 if c.limits.one_row else c.limits.rows
     leaves = Leaves(
-        ("each", leaf), f"rows with each value of {written(c, key.expr)}", leaf, len(values), 0, "each", cap
+        ("each", leaf), f"rows with each value of {written(c, key.expr)}", leaf, len(values), 0, "each", cap, "choice"
     )
     return Answer((), "{0}", ("choice", Fraction(1)), "", None, leaves, None, Chosen(0, values))
 
@@ -153,11 +202,7 @@ def _place(c: Context, arg: Expr, descending: bool) -> _Place:
     if descending:
         axis = Axis(axis.low + axis.width * (steps - 1), -axis.width, axis.form, axis.digits)
         place = f"({steps - 1} - {place})"
-    shape = shape_for(steps)
-    divided = place if shape.width == 1 else f"pg_catalog.div(({place})::pg_catalog.numeric, {shape.width})"
-    inside = f"LEAST(GREATEST(({divided})::pg_catalog.int8, 0), {shape.leaves - 1})"
-    passes = present(c, value)
-    return _Place(axis, shape, only_if(passes, inside, "NULL"), written(c, arg))
+    return _Place(axis, shape_for(steps), place, present(c, value), written(c, arg))
 
 
 def _numbers(c: Context, arg: Expr, value: Value) -> tuple[Axis, int, str]:

@@ -51,6 +51,10 @@ class Total:
     it, then it cut at each cap; the gate chooses one cap privately (docs/privacy.md, private clips). `per_group` is
     then the last cap. `cut`: the integer that is compared with them.
 
+    With `joint`, the caps hold for all groups of a unit together: `outer` has, besides, {size} of the unit over all of
+    its groups, and {first}, true in one of them, in which alone it counts as above. The sums cut at caps[j] are in
+    steps of 1/fine[j].
+
     spread: how much larger `per_group` is than what a unit is thought to add, by the plan alone; prices follow it.
     """
 
@@ -76,7 +80,8 @@ class Leaves:
 
     keep: which leaves of a unit count in a group: 'sample' (at most `rows` of them, chosen by a keyed hash), 'least' or
     'greatest' (its own extreme), 'each' (every leaf, at most `rows` times). `steps`: of the axis that leaves cut up;
-    0 where leaves are values of a list.
+    0 where leaves are values of a list. kind: the part of the plan that reads it: 'tree', 'choice' or 'rank', of which
+    `asked` is the aggregate and the fraction.
     """
 
     identity: tuple[str, ...]
@@ -86,6 +91,8 @@ class Leaves:
     steps: int
     keep: str
     rows: int
+    kind: str = "tree"
+    asked: tuple[str, float] = ("", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,7 @@ class Answer:
     shape: TreeShape | None = None
     computed: Quantiles | Chosen | None = None  # its `part` is set by the planner
     instead: Answer | None = None
+    alone: Answer | None = None  # the same percentile, where it is all that is read from its histogram
     of_units: bool = False  # a number of units: a unit in two groups is one in both together
 
 
