@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from noisegate.room.embedded import EmbeddedServer
+from support.ledgers import ledger_server
 
 # "same": the same examples in every run, whoever runs it; "random": new ones, and those that failed are kept
 _patient = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -54,6 +55,14 @@ def data_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
     settings = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB"}
     server = EmbeddedServer(tmp_path_factory.mktemp("data-server") / "data", name="data", settings=settings)
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ledger_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server for ledgers: fsync is on. Tests of the ledger kill it and start it again."""
+    server = ledger_server(tmp_path_factory.mktemp("ledger-server"))
     yield server
     server.stop()
 

@@ -15,7 +15,7 @@ import pytest
 
 from noisegate.ledger.accounts import analyst_account, dataset_account
 from noisegate.ledger.audit import ASKED
-from noisegate.ledger.sqlite import SqliteLedger
+from noisegate.ledger.opening import open_ledger
 from noisegate.room.embedded import EmbeddedServer
 from support import doomed
 from support.servers import new_database
@@ -38,9 +38,9 @@ LINES_MAX = 120
 
 
 @contextmanager
-def gate(folder: Path, dsn: str, line: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def gate(folder: Path, dsn: str, line: int, ledger: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen(
-        [sys.executable, doomed.__file__, str(folder / "policy.yaml"), str(folder / "state"), str(line)],
+        [sys.executable, doomed.__file__, str(folder / "policy.yaml"), str(folder / "state"), str(line), ledger],
         env={**os.environ, "DSN": dsn},
         stdout=subprocess.PIPE,
         text=True,
@@ -67,16 +67,27 @@ def ask(port: int) -> bool:
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_before_a_line(data_server: EmbeddedServer, tmp_path: Path, step: int) -> None:
+    killed_before_a_line(data_server, tmp_path, step, str(tmp_path / "state" / "ledger.sqlite"))
+
+
+@pytest.mark.slow
+def test_killed_before_a_line_with_a_ledger_on_postgres(
+    data_server: EmbeddedServer, ledger_postgres: EmbeddedServer, tmp_path: Path
+) -> None:
+    killed_before_a_line(data_server, tmp_path, 2, new_database(ledger_postgres))
+
+
+def killed_before_a_line(data_server: EmbeddedServer, tmp_path: Path, step: int, place: str) -> None:
     dsn = new_database(data_server, SCHEMA)
     (tmp_path / "policy.yaml").write_text(POLICY)
     answered = deaths = 0
     for line in range(1, LINES_MAX, step):
-        with gate(tmp_path, dsn, line) as (process, port):
+        with gate(tmp_path, dsn, line, place) as (process, port):
             got = ask(port)
             answered += got
             died = process.poll() is not None or _dies(process, 5 if got else 60)
             deaths += died
-        ledger = SqliteLedger(tmp_path / "state" / "ledger.sqlite", create=False)
+        ledger = open_ledger(place, create=False)
         charged = [r for r in ledger.records() if r.values["event"] == ASKED]
         assert answered <= len(charged), f"an answer without a charge: killed before line {line}"
         spent = Decimal("0.5") * len(charged)

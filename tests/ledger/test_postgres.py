@@ -29,15 +29,13 @@ from noisegate.ledger.interface import Ledger
 from noisegate.ledger.postgres import PostgresLedger
 from noisegate.room.account import open_way
 from noisegate.room.embedded import EmbeddedServer
-from support.ledgers import Wire, kill_server, ledger_server, wire_to
+from support.ledgers import Wire, kill_server, wire_to
 from support.servers import new_database
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    server = ledger_server(tmp_path_factory.mktemp("ledger"))
-    yield server
-    server.stop()
+def server(ledger_postgres: EmbeddedServer) -> EmbeddedServer:
+    return ledger_postgres
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A gate that ends itself by SIGKILL just before the n-th line that it runs of gateway.py's charged part.
 
-Run as a program: doomed.py POLICY STATE LINE. Prints the port when it listens. LINE 0: it lives on.
+Run as a program: doomed.py POLICY STATE LINE [LEDGER]. Prints the port when it listens. LINE 0: it lives on.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Death:
         return self.trace
 
 
-async def live(policy: Path, state: Path, death: Death) -> None:
+async def live(policy: Path, state: Path, death: Death, ledger: str | None) -> None:
     policies = load_policies(policy, os.environ)
-    async with House(policies, state, server_config(policies, "127.0.0.1", 0, None, None)) as house:
+    async with House(policies, state, server_config(policies, "127.0.0.1", 0, None, None), ledger) as house:
         if house.users.verifier("alice") is None:
             house.users.add("alice", "analyst's password")
         print(house.server.port, flush=True)
@@ -53,4 +53,6 @@ async def live(policy: Path, state: Path, death: Death) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(live(Path(sys.argv[1]), Path(sys.argv[2]), Death(int(sys.argv[3]))))
+    uvloop.run(
+        live(Path(sys.argv[1]), Path(sys.argv[2]), Death(int(sys.argv[3])), sys.argv[4] if sys.argv[4:] else None)
+    )

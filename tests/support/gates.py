@@ -49,15 +49,18 @@ class RunningGate:
 
 
 @contextmanager
-def running_gate(policy: Policy, state: Path, analysts: tuple[str, ...] = ("alice",)) -> Iterator[RunningGate]:
-    """A gate in a thread of its own, on a free port of 127.0.0.1, until the block ends."""
+def running_gate(
+    policy: Policy, state: Path, analysts: tuple[str, ...] = ("alice",), ledger: str | None = None
+) -> Iterator[RunningGate]:
+    """A gate in a thread of its own, on a free port of 127.0.0.1, until the block ends. `ledger`: a URL or path."""
     ready: threading.Event = threading.Event()
     box: dict[str, object] = {}
 
     async def live() -> None:
         stop = asyncio.Event()
         box["stop"], box["loop"] = stop, asyncio.get_running_loop()
-        async with House([policy], state, server_config([policy], "127.0.0.1", 0, None, None)) as house:
+        config = server_config([policy], "127.0.0.1", 0, None, None)
+        async with House([policy], state, config, ledger) as house:
             for analyst in analysts:
                 if house.users.verifier(analyst) is None:
                     house.users.add(analyst, PASSWORD)
