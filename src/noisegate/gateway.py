@@ -44,7 +44,7 @@ from noisegate.query.statements import Judgement, Sketch, Verdict, Wrapper, judg
 from noisegate.releasing import Releasing
 from noisegate.room.checker import Checker
 from noisegate.room.cluster import CleanRoom
-from noisegate.settings import check_setting, read_settings
+from noisegate.settings import SessionSettings, check_setting, read_settings
 from noisegate.wire import gate as wire
 
 _log = logging.getLogger("noisegate")
@@ -83,6 +83,7 @@ class Gateway:
         self._classified: Cache[tuple[wire.Statement, ...]] = Cache(4096)
         self._judged: Cache[tuple[Sketch, Judgement]] = Cache(256)  # questions
         self._asked: Cache[frozenset[Table]] = Cache(1024)
+        self._settings: Cache[SessionSettings] = Cache(1024)  # of sessions, as they were the last time
         self._sessions: dict[str, int] = {}
         self._preparing = Preparing(snapshot, checker, pool)
 
@@ -168,14 +169,21 @@ class Gateway:
             raise Internal("a statement that is not private was asked as one")
         if judgement.wrapper is not Wrapper.EXPLAIN:
             early.begin(self._foreseen(question, one))
-        settings = await read_settings(hidden, self.snapshot.policy.price)
-        if settings.shadows(one.tokens, self._private_names):
-            return wire.Answer("", relay=True)
-        self._ledger.check()
-        shape, row = await self._preparing.shape(question, judgement, settings, hidden)
+        session = (question.identity.analyst, question.identity.session)
+        last = self._settings.get(session)
+        begun = self._preparing.begin(question, judgement, last) if last is not None else None
+        try:
+            settings = self._settings.put(session, await read_settings(hidden, self.snapshot.policy.price))
+            if settings.shadows(one.tokens, self._private_names):
+                return wire.Answer("", relay=True)
+            self._ledger.check()
+            shape, row = await self._preparing.shape(question, judgement, settings, hidden, begun)
+        finally:
+            if begun is not None:
+                begun.drop()
         if not shape.cut.described:
             return wire.Answer("", relay=True)
-        priced = await self._preparing.price(shape, row, settings)
+        priced = await self._preparing.price(question, shape, row, settings)
         self._check(priced.planned.plan)
         if judgement.wrapper is Wrapper.EXPLAIN:
             await self._preparing.accept(question, shape, priced)

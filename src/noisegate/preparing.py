@@ -7,14 +7,14 @@ What does not need each other's outcome waits together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.reading import OutputType, Reading
 from noisegate.planning.cache import Cache
-from noisegate.planning.jobs import AnalyseJob, Cut, PlanJob, Planned
+from noisegate.planning.jobs import AnalyseJob, Cut, CutJob, PlanJob, Planned, Row
 from noisegate.planning.pool import PlanningPool
 from noisegate.query.constants import decode_row, evaluation_sql
 from noisegate.query.places import read_as
@@ -30,7 +30,6 @@ from noisegate.wire import gate as wire
 # bool, int8, int2, int4, text, float4, float8, bpchar, varchar, numeric
 FIXED_TYPES = frozenset({16, 20, 21, 23, 25, 700, 701, 1042, 1043, 1700})
 
-Row = tuple[bytes | None, ...]
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -53,6 +52,19 @@ class Priced:
     tried: set[tuple[int, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A text that is being read as under `settings`, while its session is asked for them."""
+
+    settings: SessionSettings
+    reading: asyncio.Task[tuple[Reading, Cut]]
+
+    def drop(self) -> None:
+        """Its outcome, if nobody asked for it, is of no interest."""
+        if not self.reading.cancel() and not self.reading.cancelled():
+            self.reading.exception()
+
+
 class Preparing:
     """For one policy's database; keeps what it found out."""
 
@@ -62,18 +74,41 @@ class Preparing:
         self._pool = pool
         self._views: dict[tuple[str, str], str] = {}  # as the room deparses them; read when first needed
         self._shapes: Cache[Shape] = Cache(1024)
+        self._typed: Cache[tuple[OutputType, ...]] = Cache(1024)
         self._values: Cache[Row] = Cache(1024)
         self._priced: Cache[Priced] = Cache(1024)
 
+    def begin(self, question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Begun | None:
+        """Read a text that was never read, as under these settings. Whoever gets one drops it."""
+        if self._shapes.get(_shape_key(question, judgement, settings)) is not None:
+            return None
+        return Begun(settings, asyncio.create_task(self._read(question, judgement, settings)))
+
     async def shape(
-        self, question: wire.Question, judgement: Judgement, settings: SessionSettings, hidden: wire.Hidden
+        self,
+        question: wire.Question,
+        judgement: Judgement,
+        settings: SessionSettings,
+        hidden: wire.Hidden,
+        begun: Begun | None,
     ) -> tuple[Shape, Row]:
-        """What the text means, and the values of its constants in this session."""
-        key = (judgement.query, settings.reading, question.param_types, question.identity.analyst)
+        """What the text means, and the values of its constants in this session. `begun` is of use if it was begun under
+        these settings."""
+        key = _shape_key(question, judgement, settings)
         shape = self._shapes.get(key)
         if shape is not None:
             return shape, await self._constants(question, shape.reading, shape.cut, settings, hidden)
-        reading, cut = await self._read(question, judgement, settings)
+        if begun is not None and (begun.settings.reading, begun.settings.epsilon) == (
+            settings.reading,
+            settings.epsilon,
+        ):
+            reading, cut = await begun.reading
+        else:
+            reading, cut = await self._read(question, judgement, settings)
+        if cut.ahead is not None and cut.row is not None:
+            shape = Shape(reading, replace(cut, ahead=None), cut.ahead.outputs, ())
+            self._priced.put(_price_key(shape, cut.row, settings), Priced(cut.ahead.planned, set()))
+            return self._shapes.put(key, shape), cut.row
         described = [*cut.described, *((g.describe_sql, g.columns) for g in cut.split.givens)]
         types, row = await _both(
             asyncio.gather(*(self._types(*one, question) for one in described)),
@@ -97,13 +132,19 @@ class Preparing:
         if self._snapshot.views:
             self._views = self._views or await self._checker.views()
             reading = replace(reading, sql=expand(reading.sql, self._views))
+        price = None if question.param_types else (settings.epsilon, self._snapshot.policy.price.delta)
         with read_as(reading.sql):
-            return reading, await self._pool.cut(reading.sql)
+            return reading, await self._pool.cut(CutJob(reading.sql, settings.reading.time_zone, price))
 
     async def _types(self, sql: str, columns: int, question: wire.Question) -> tuple[OutputType, ...]:
         if not columns:
             return ()
-        return await self._checker.describe(await self._without_parameters(sql, question), columns)
+        key = (sql, columns, question.param_types)
+        typed = self._typed.get(key)
+        if typed is None:
+            sql = await self._without_parameters(sql, question)
+            typed = self._typed.put(key, await self._checker.describe(sql, columns))
+        return typed
 
     async def _without_parameters(self, sql: str, question: wire.Question) -> str:
         if not question.param_types:
@@ -114,8 +155,8 @@ class Preparing:
         self, question: wire.Question, reading: Reading, cut: Cut, settings: SessionSettings, hidden: wire.Hidden
     ) -> Row:
         """The constants' values as the session computes them, unless they are the same in every session."""
-        if not cut.parts:
-            return ()
+        if cut.row is not None:
+            return cut.row
         key = (reading.sql, settings.reading)
         kept = self._values.get(key)
         if kept is not None:
@@ -125,9 +166,9 @@ class Preparing:
         (row,) = await hidden.query(sql, bind=question.has_params)
         return self._values.put(key, row) if are_fixed(cut.parts, row) else row
 
-    async def price(self, shape: Shape, row: Row, settings: SessionSettings) -> Priced:
+    async def price(self, question: wire.Question, shape: Shape, row: Row, settings: SessionSettings) -> Priced:
         """Plan in a worker, at the session's price. Nothing may be charged for it before `accept` has returned."""
-        key = (shape.reading.sql, row, settings.reading, settings.epsilon)
+        key = _price_key(shape, row, settings)
         priced = self._priced.get(key)
         if priced is not None:
             return priced
@@ -136,7 +177,8 @@ class Preparing:
             constants = decode_row(cut.parts, row)
             zone = settings.reading.time_zone
             job = AnalyseJob((), shape.outputs, constants, zone, shape.givens, cut.split.answered)
-            planned = await self._pool.plan(PlanJob(cut.packed, job, settings.epsilon, delta))
+            described = () if question.param_types else cut.described
+            planned = await self._pool.plan(PlanJob(cut.packed, described, job, settings.epsilon, delta))
         return self._priced.put(key, Priced(planned, set()))
 
     async def accept(self, question: wire.Question, shape: Shape, priced: Priced) -> None:
@@ -150,6 +192,14 @@ class Preparing:
             sql = over_nothing(remainder, priced.planned.tables, noisy)
             await self._checker.accepts(await self._without_parameters(sql, question))
         priced.tried.add(question.param_types)
+
+
+def _shape_key(question: wire.Question, judgement: Judgement, settings: SessionSettings) -> Hashable:
+    return judgement.query, settings.reading, question.param_types, question.identity.analyst
+
+
+def _price_key(shape: Shape, row: Row, settings: SessionSettings) -> Hashable:
+    return shape.reading.sql, row, settings.reading, settings.epsilon
 
 
 async def _both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:

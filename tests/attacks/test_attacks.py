@@ -9,6 +9,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
+from noisegate.planning.jobs import CutJob
 from noisegate.room.embedded import EmbeddedServer
 from support.gates import RunningGate, policy_from, running_gate
 from support.servers import new_database
@@ -350,8 +351,8 @@ def test_a_remainder_that_postgresql_refuses_is_not_charged(pair: Pair, monkeypa
     gateway = next(iter(pair.gate.house.gateways.values()))
     cut = gateway._pool.cut
 
-    async def broken(sql: str) -> object:
-        found = await cut(sql)
+    async def broken(job: CutJob) -> object:
+        found = await cut(job)
         remainder = found.split.remainder.replace("SELECT", "SELECT no_such_column,", 1)
         return replace(found, split=replace(found.split, remainder=remainder))
 

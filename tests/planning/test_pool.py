@@ -12,6 +12,7 @@ import pytest
 from noisegate.errors import TooComplex
 from noisegate.plan.catalog import Snapshot
 from noisegate.planning import pool as module
+from noisegate.planning.jobs import CutJob
 from noisegate.planning.pool import PlanningPool
 from support.gates import policy_from
 
@@ -38,7 +39,7 @@ def with_pool(test: Callable[[PlanningPool], Awaitable[None]]) -> None:
 
 
 async def works(pool: PlanningPool) -> None:
-    assert (await pool.cut("SELECT 1 AS y")).split.remainder == "SELECT 1 AS y"
+    assert (await pool.cut(CutJob("SELECT 1 AS y"))).split.remainder == "SELECT 1 AS y"
 
 
 def test_a_worker_that_died_is_replaced() -> None:
@@ -47,7 +48,7 @@ def test_a_worker_that_died_is_replaced() -> None:
         (worker,) = pool._all
         os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(TooComplex):
-            await pool.cut("SELECT 1")
+            await pool.cut(CutJob("SELECT 1"))
         await works(pool)
 
     with_pool(test)
@@ -59,7 +60,7 @@ def test_a_worker_that_overran_is_ended_and_replaced(monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as patch:
             patch.setattr(module, "JOB_SECONDS", 1e-5)
             with pytest.raises(TooComplex):
-                await pool.cut(LONG)
+                await pool.cut(CutJob(LONG))
         assert worker._process.poll() is not None
         await works(pool)
 
@@ -70,7 +71,7 @@ def test_a_cancelled_question_takes_its_own_answer_with_it() -> None:
     async def test(pool: PlanningPool) -> None:
         (worker,) = pool._all
         for steps in range(4):
-            left = asyncio.create_task(pool.cut(LONG))
+            left = asyncio.create_task(pool.cut(CutJob(LONG)))
             for _ in range(steps):
                 await asyncio.sleep(0)
             left.cancel()

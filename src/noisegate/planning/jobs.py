@@ -18,12 +18,17 @@ from noisegate.privacy.explain import explain
 from noisegate.privacy.levels import with_levels
 from noisegate.privacy.planner import Analysis, analyse
 from noisegate.privacy.pricing import price
-from noisegate.query.constants import Const, Span, constant_parts
+from noisegate.query.constants import Const, Span, constant_parts, decode_row
 from noisegate.query.fragment import Answered, Fragment, expressions_of
+from noisegate.query.known import known_row
 from noisegate.query.lineage import Tables
 from noisegate.query.split import Split, split
 from noisegate.query.tree import Expr, Given, walk
 
+Described = tuple[str, int]
+Row = tuple[bytes | None, ...]
+
+TYPED_MAX = 1024  # outputs of fragments that a worker knows the types of
 UNPACKED_MAX, UNPACKED_BYTES_MAX = 16, 100_000  # statements that a worker keeps, and the largest of them, packed
 
 
@@ -48,29 +53,45 @@ class AnalyseJob:
 
 @dataclass(frozen=True, slots=True)
 class CutJob:
-    """Split a deparse, for the gate."""
+    """Split a deparse, for the gate; and plan it, if nothing needs to be asked for that, in this zone and at this
+    price (epsilon, delta)."""
 
     sql: str
+    time_zone: str = "UTC"
+    price: tuple[Decimal, Decimal] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """What the gate needs of a split. `split` is without its fragments: their trees are in `packed`, which is for
     workers only. `described`: what types each fragment's outputs, and how many they are; `parts`: the constants that
-    the session evaluates; `kinds`: how expressions use each given, nothing where it is joined."""
+    the session evaluates; `row`: their values where they are plain; `kinds`: how expressions use each given, nothing
+    where it is joined. `ahead`: the plan, where the worker knew the types of all outputs."""
 
     split: Split
     packed: bytes
-    described: tuple[tuple[str, int], ...]
+    described: tuple[Described, ...]
     parts: tuple[Expr, ...]
+    row: Row | None
     kinds: tuple[frozenset[str], ...]
+    ahead: Ahead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """`outputs`: the types that were known of each fragment's outputs."""
+
+    outputs: tuple[tuple[OutputType, ...], ...]
+    planned: Planned
 
 
 @dataclass(frozen=True, slots=True)
 class PlanJob:
-    """Plan the fragments of a Cut at a price: what `analyse` holds, but for the fragments."""
+    """Plan the fragments of a Cut at a price: what `analyse` holds, but for the fragments. `described`: as in the Cut
+    where the types of its outputs are to be remembered; else empty."""
 
     packed: bytes
+    described: tuple[Described, ...]
     analyse: AnalyseJob
     epsilon: Decimal
     delta: Decimal
@@ -116,7 +137,8 @@ def run_job(job: Job, snapshot: Snapshot) -> Cut | Planned | Failure:
         return Failure("Internal", "the statement could not be planned", "", "", None)
 
 
-_unpacked: Cache[tuple[Fragment, ...]] = Cache(UNPACKED_MAX)  # what this worker has cut
+_unpacked: Cache[tuple[Fragment, ...]] = Cache(UNPACKED_MAX)  # what this worker has cut, by its packed form
+_typed: Cache[tuple[OutputType, ...]] = Cache(TYPED_MAX)  # what it was told before; the snapshot is the same
 
 
 def cut_job(job: CutJob, snapshot: Snapshot) -> Cut:
@@ -132,16 +154,34 @@ def cut_job(job: CutJob, snapshot: Snapshot) -> Cut:
     if len(packed) <= UNPACKED_BYTES_MAX:
         _unpacked.put(packed, fragments)
     described = tuple((f.describe_sql, len(f.keys) + len(f.aggregates)) for f in fragments)
-    return Cut(replace(whole, fragments=()), packed, described, parts, tuple(map(frozenset, kinds)))
+    row = known_row(parts)
+    cut = Cut(replace(whole, fragments=()), packed, described, parts, row, tuple(map(frozenset, kinds)))
+    return replace(cut, ahead=_ahead(job, cut, fragments, snapshot))
+
+
+def _ahead(job: CutJob, cut: Cut, fragments: tuple[Fragment, ...], snapshot: Snapshot) -> Ahead | None:
+    outputs = tuple(found for one in cut.described if (found := _typed.get(one)) is not None)
+    if job.price is None or cut.row is None or cut.split.givens or not fragments or len(outputs) < len(fragments):
+        return None
+    constants = decode_row(cut.parts, cut.row)
+    analyse = AnalyseJob(fragments, outputs, constants, job.time_zone, (), cut.split.answered)
+    return Ahead(outputs, _planned(analyse, job.price, snapshot))
 
 
 def plan_job(job: PlanJob, snapshot: Snapshot) -> Planned:
+    if job.described:
+        for one, outputs in zip(job.described, job.analyse.outputs, strict=True):
+            _typed.put(one, outputs)
     fragments = _unpacked.get(job.packed)
     if fragments is None:
         fragments = pickle.loads(job.packed)
-    analyses = analyse_job(replace(job.analyse, fragments=fragments), snapshot)
-    plan, tables = price(analyses, job.epsilon, job.delta)
-    assert plan.digests  # computed here, it goes along
+    return _planned(replace(job.analyse, fragments=fragments), (job.epsilon, job.delta), snapshot)
+
+
+def _planned(job: AnalyseJob, at: tuple[Decimal, Decimal], snapshot: Snapshot) -> Planned:
+    analyses = analyse_job(job, snapshot)
+    plan, tables = price(analyses, *at)
+    assert plan.digests  # computed here, they go along
     return Planned(plan, tuple(tables), tuple(explain(plan, analyses)))
 
 

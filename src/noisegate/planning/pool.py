@@ -123,9 +123,9 @@ class PlanningPool:
         self._all.add(worker)
         return worker
 
-    async def cut(self, sql: str) -> Cut:
-        """The pieces of a deparse. Raises what splitting it raises, TooComplex."""
-        answer = await self._run(CutJob(sql))
+    async def cut(self, job: CutJob) -> Cut:
+        """The pieces of a deparse. Raises what splitting (and planning) it raises, TooComplex."""
+        answer = await self._run(job)
         if isinstance(answer, Cut):
             return answer
         raise Internal("a planning worker answered something else")

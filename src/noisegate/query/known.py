@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from noisegate.query.constants import CONSTANTS_MAX
 from noisegate.query.tree import NUMBER, Expr, Literal
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
@@ -15,8 +16,12 @@ _INT4_MAX: Final = 2**31 - 1
 
 
 def known_row(parts: Iterable[Expr]) -> tuple[bytes | None, ...] | None:
-    """What `evaluation_sql` of these parts returns in every session; None where it is not plain for all of them."""
+    """What `evaluation_sql` of these parts returns in every session; None where it is not plain for all of them, and
+    for more than it takes."""
     row: list[bytes | None] = []
+    parts = tuple(parts)
+    if len(parts) > CONSTANTS_MAX:
+        return None
     for part in parts:
         cells = _cells(part) if isinstance(part, Literal) and part.text is not None else None
         if cells is None:
