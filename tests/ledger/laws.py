@@ -201,6 +201,20 @@ def an_account_keeps_its_accounting(open_ledger: Opener) -> None:
         assert ledger.balance(OWN).epsilon == Decimal("0.1")
 
 
+def any_name_is_a_name(open_ledger: Opener) -> None:
+    """Quotes, percent signs, braces and backslashes are letters."""
+    names = ("analyst:o'neil\\'@demo", "analyst:%s{}%25@demo", 'analyst:"";--@démo', "analyst:$1\\x27@demo")
+    with opened(open_ledger) as ledger:
+        for number, name in enumerate(names, 1):
+            account = AccountLimit(name, "analyst", price("1"), price("2"))
+            for _ in range(number):
+                ledger.charge("alice", [account], price("0.1"), ["digest"], asked())
+            ledger.grant(account, price("0.5"), "because", "bob")
+            assert ledger.balance(name).epsilon == number * Decimal("0.1")
+        assert [spent.account for spent in ledger.balances()] == sorted(names)
+    whole(open_ledger)
+
+
 def a_lowered_policy_binds_at_once(open_ledger: Opener) -> None:
     with opened(open_ledger) as ledger:
         pay(ledger, "0.5")
@@ -607,6 +621,7 @@ LAWS: tuple[Callable[[Opener], None], ...] = (
     exact,
     nonsense_is_refused,
     an_account_keeps_its_accounting,
+    any_name_is_a_name,
     a_lowered_policy_binds_at_once,
     grants_move_the_limit_below_the_ceiling,
     one_commit_for_many,

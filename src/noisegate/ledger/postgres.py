@@ -22,6 +22,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 
 from noisegate.errors import LedgerFailed, NoisegateError
 from noisegate.ledger import audit
@@ -46,12 +47,15 @@ T = TypeVar("T")
 
 # One message of several statements, not a pipeline: after a pipeline PostgreSQL may not start the clock that ends an
 # idle transaction, and a gate that stands still would keep the head.
-_LOCK_HEAD = """
+_OPEN_PAGE = sql.SQL("""
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT h.version, h.count, h.hash, pg_catalog.current_setting('fsync'),
-       pg_catalog.current_setting('synchronous_commit'), (SELECT a.hash FROM noisegate_ledger.audit a WHERE a.id = {})
-FROM noisegate_ledger.head h FOR UPDATE OF h
-"""
+       pg_catalog.current_setting('synchronous_commit'),
+       (SELECT a.hash FROM noisegate_ledger.audit a WHERE a.id = {known})
+FROM noisegate_ledger.head h FOR UPDATE OF h;
+SELECT name, epsilon, delta, granted_epsilon, granted_delta, kind FROM noisegate_ledger.account
+WHERE name = ANY({names}::text[])
+""")
 _HEAD = """
 SELECT h.version, h.count, h.hash, pg_catalog.current_setting('fsync'),
        pg_catalog.current_setting('synchronous_commit'), (SELECT a.hash FROM noisegate_ledger.audit a WHERE a.id = %s)
@@ -201,9 +205,11 @@ class PostgresLedger:
     def _begin(self, db: Connection, names: list[str]) -> Page:
         """Lock the head, see that all is as it must be, and read the accounts."""
         known = self._known or Head(0, audit.GENESIS)
-        answers = db.execute(_LOCK_HEAD.format(int(known.count)).encode())
+        answers = db.execute(_OPEN_PAGE.format(known=sql.Literal(known.count), names=sql.Literal(names)))
         answers.nextset()
         row = answers.fetchone()
+        answers.nextset()
+        accounts = {spent.account: spent for spent in map(_spent, answers)}
         if row is None:
             raise LedgerFailed("the ledger has lost the head of its log")
         version, count, digest, fsync, synchronous_commit, passed = row
@@ -216,8 +222,7 @@ class PostgresLedger:
                 hint="The operator must find out what was lost, and start the gate again.",
             )
         self._confirm(db)
-        accounts = db.execute(f"{_ACCOUNT} WHERE name = ANY(%s::text[])", (names,))
-        return Page(Head(count, digest), {spent.account: spent for spent in map(_spent, accounts)})
+        return Page(Head(count, digest), accounts)
 
     def _confirm(self, db: Connection) -> None:
         """Under the lock, which the commit in question has let go of: now it was made or it never will be."""
