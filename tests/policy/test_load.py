@@ -75,6 +75,7 @@ def test_a_whole_policy(tmp_path: Path) -> None:
         "groups_per_unit_max": 5,
         "rows_per_group_max": 50,
         "group_size_min": 20,
+        "join_rows_per_unit_max": 10_000,
     }
 
 

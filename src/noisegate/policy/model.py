@@ -45,13 +45,14 @@ class Limits(Model):
     group_size_min: PositiveInt | None = None
     values_per_group_max: PositiveInt | None = None  # distinct values; None: rows_per_group_max
     sampled_rows_max: PositiveInt | None = None  # rows in a percentile; None: 5
+    join_rows_per_unit_max: PositiveInt | None = None  # on each side of a join of people's rows with people's rows
 
     def over(self, other: Limits) -> Limits:
         """These limits, and `other`'s where they say nothing."""
         return Limits(**{**other.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)})
 
 
-DEFAULT_LIMITS = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size_min=10)
+DEFAULT_LIMITS = Limits(groups_per_unit_max=3, rows_per_group_max=50, group_size_min=10, join_rows_per_unit_max=10_000)
 
 
 class Table(Model):

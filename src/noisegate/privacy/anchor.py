@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from noisegate.errors import NoisegateError, Refused, Unsupported
 from noisegate.plan.units import UNIT, unit_path_of
 from noisegate.privacy.columns import OWN_UNIT, Source, table_sql
-from noisegate.privacy.ties import ColumnId, Ties
+from noisegate.privacy.ties import Ties
 from noisegate.privacy.world import World
 from noisegate.query.constants import quote_name
 from noisegate.query.tree import Join
@@ -40,7 +40,6 @@ def find_anchor(
     nullable: frozenset[str],
     ties: Ties,
     world: World,
-    extra: Sequence[tuple[ColumnId, ColumnId]] = (),
 ) -> Anchor:
     """Raises Unsupported where private rows are not tied to one unit."""
     private = [s for s in sources if s.private]
@@ -59,11 +58,11 @@ def find_anchor(
             raise untied(anchor, other)
     group, present = ties.tied_to(anchor)
     there = frozenset(s.sql_alias for s in private if s.sql_alias in group and s.alias in present)
-    tied = ties.tied_outside(anchor, extra)
+    tied = ties.tied_outside(anchor)
     direct = next((s for s in (anchor, *private) if s.unit is not None and s.sql_alias in there), None)
     if direct is not None:
         return Anchor(anchor, direct.unit, not certain, tied, there)
-    unit, sql = _join_unit(anchor, world)
+    unit, sql = join_unit(anchor, world)
     return Anchor(anchor, unit, not certain, tied, there, ((anchor.alias, sql),))
 
 
@@ -79,7 +78,7 @@ def _full(own: Sequence[Source], ties: Ties) -> Anchor:
     return Anchor(left, Value(f"COALESCE({left.unit.sql}, {right.unit.sql})", left.unit.type))
 
 
-def _join_unit(source: Source, world: World) -> tuple[Value, str]:
+def join_unit(source: Source, world: World) -> tuple[Value, str]:
     """The join along a foreign-key chain that finds the unit, and the SQL of the source with it.
 
     Claim: no row is repeated; rows without a partner, which belong to nobody, are dropped. Because: each hop leads to

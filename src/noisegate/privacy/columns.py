@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from noisegate.errors import NoisegateError, Unsupported
 from noisegate.plan.catalog import CatalogColumn, CatalogTable, Snapshot
-from noisegate.plan.units import Determinant, Hop, determinants, unit_path_of
+from noisegate.plan.units import UNIT, Determinant, Hop, determinants, unit_path_of
 from noisegate.policy.model import Bound, Column
 from noisegate.query.constants import quote_name
 from noisegate.query.interval import ANY, Interval
@@ -67,6 +67,12 @@ class Source:
     tied: tuple[str, ...] = ()
     rows: int | None = None
     beside: frozenset[str] = frozenset()
+
+    @property
+    def once(self) -> bool:
+        """Whether a unit has at most one row, by an enforced key."""
+        unit = {c for d in self.determinants if d.label == UNIT for c in d.columns} | {OWN_UNIT}
+        return any(key <= unit for key in self.keys)
 
     def column(self, name: str) -> SourceColumn:
         """Raises what is wrong with the column; KeyError where there is none."""

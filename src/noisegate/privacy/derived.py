@@ -261,6 +261,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
     having = f" HAVING {condition_sql(select.having, within.scope)}" if select.having is not None else ""
     tail = _limit(select, relation, within)
     order = within.order(select.order) if tail else ""
+    grouping += within.determined()
     group = f" GROUP BY {', '.join(dict.fromkeys(grouping))}" if grouping else ""
     sql = f"SELECT {', '.join(columns)} FROM {relation.from_sql}{_where(relation, resolver.scope)}{group}{having}"
     names = _names(outputs)

@@ -103,6 +103,13 @@ def merged_owners(node: From, column: str, sources: Mapping[str, Source]) -> tup
     return right if node.kind == "right" else left
 
 
+def inner_conditions(node: From) -> tuple[Expr, ...]:
+    """The conditions of joins that all rows meet: of inner joins beneath inner joins only."""
+    if not isinstance(node, Join) or node.kind not in ("inner", "cross"):
+        return ()
+    return conjuncts_of(node.on) + inner_conditions(node.left) + inner_conditions(node.right)
+
+
 def holds_full(node: From) -> bool:
     """Whether a FULL JOIN is in it."""
     return isinstance(node, Join) and (node.kind == "full" or holds_full(node.left) or holds_full(node.right))

@@ -16,6 +16,7 @@ from noisegate.plan.reading import OutputType
 from noisegate.policy.model import Limits as PolicyLimits
 from noisegate.privacy.aggregates import Aggregator
 from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_of
+from noisegate.privacy.caps import described
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
 from noisegate.privacy.passing import present
@@ -128,7 +129,7 @@ def analyse(
         tuple(outputs),
         _tables(resolver),
         (("TimeZone", time_zone),),
-        _describe(relation, bounds, keys, declared, rows.rows, snapshot),
+        (*_describe(relation, bounds, keys, declared, rows.rows, snapshot), *described(resolver.world)),
         tuple(sorted(resolver.world.used)),
         one_group or relation.one_row_per_unit,
     )

@@ -155,8 +155,9 @@ def _sums_of(a: Analysis) -> Levels:
 
 
 def _secrets(a: Analysis) -> int:
-    """Secret 0 chooses groups, secret 1 among the values of one."""
-    return 2 if any("{secret:1}" in q.sql for q in a.more) else 1 if a.bounds.choose else 0
+    """Secret 0 chooses groups and rows that enter a join, secret 1 among the values of one group."""
+    texts = [a.sql, *(q.sql for q in a.more)]
+    return next((n for n in (2, 1) if any(f"{{secret:{n - 1}}}" in sql for sql in texts)), 0)
 
 
 def _units_column(a: Analysis) -> tuple[str, ...]:

@@ -7,13 +7,22 @@ NULL and is dropped. Each rule stands beside the argument why it keeps that prop
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from noisegate.errors import Internal, NoisegateError, Refused, Unsupported
 from noisegate.privacy.anchor import find_anchor, unit_name
+from noisegate.privacy.caps import capped_sides
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source, SourceColumn, table_source
-from noisegate.privacy.joins import FromWriter, holds_full, merged_owners, nullable_aliases, using_of
+from noisegate.privacy.joins import (
+    FromWriter,
+    condition_sql,
+    holds_full,
+    inner_conditions,
+    merged_owners,
+    nullable_aliases,
+    using_of,
+)
 from noisegate.privacy.ties import ColumnId, Ties, conjuncts_of
 from noisegate.privacy.world import PrivateRelation, Relation, World
 from noisegate.query.constants import Span
@@ -53,6 +62,7 @@ class Resolver:
         self._repeated: dict[str, bool] = {}
         self._named: dict[tuple[str, ...], tuple[Source, str] | None] = {}
         self.narrowed: dict[ColumnId, Interval] = {}
+        self.capped: frozenset[str] = frozenset()  # generated aliases of the sources that are cut
         self.positive: set[Span] = set()  # subqueries where NULL and false are the same
         self.scope = Scope(self.column, world.constants, special=lambda e: world.rules.special(e, self))
         for item in items_of(relation):
@@ -134,7 +144,7 @@ class Resolver:
     def relate(self, where: Expr | None) -> Relation:
         """The rows of any block (privacy/anchor.py has the argument)."""
         kept = conjuncts_of(where)
-        self._found = ties = self._ties(kept)
+        self._found = ties = self._capped(kept)
         anchor = find_anchor(self.sources, self._nullable, ties, self.world)
         for conjunct in kept:
             self._mark_positive(conjunct)
@@ -156,6 +166,37 @@ class Resolver:
             one_row and anchor.source is not None,
             anchor.present,
         )
+
+    def _capped(self, where: tuple[Expr, ...]) -> Ties:
+        """The block's ties; sources with too many rows of a unit are cut (privacy/caps.py)."""
+        ties = self._ties(where)
+        outer = self.outer.sides() if self.outer is not None else []
+        everywhere = [*where, *inner_conditions(self._tree)]
+        new = capped_sides(ties, outer, lambda s: self._own_conditions(s, everywhere), self.world)
+        if not new:
+            return ties
+        self.capped = frozenset(new)
+        self.sources = [new.get(s.sql_alias, s) for s in self.sources]
+        self._named.clear()
+        return self._ties(where)
+
+    def _own_conditions(self, source: Source, everywhere: Sequence[Expr]) -> list[str]:
+        """Conditions on the rows of one source alone, among those that hold in every row."""
+        if self.is_nullable(source):
+            return []
+        return [condition_sql(c, self.scope) for c in everywhere if self._is_about(c, source)]
+
+    def _is_about(self, expr: Expr, source: Source) -> bool:
+        nodes = walk(expr)
+        hits = [self.find(n) for n in nodes if isinstance(n, Name)]
+        return (
+            bool(hits) and all(h and h[0] is source for h in hits) and not any(isinstance(n, Subquery) for n in nodes)
+        )
+
+    def sides(self) -> list[Source]:
+        """Its private sources, and those around it, of which a unit may have several rows."""
+        own = self._found.sides() if self._found is not None else [s for s in self.sources if s.private and not s.once]
+        return own + (self.outer.sides() if self.outer is not None else [])
 
     def _ties(self, where: tuple[Expr, ...]) -> Ties:
         sources = {s.alias: s for s in self.sources}
@@ -215,7 +256,7 @@ class Resolver:
     # -- names ----------------------------------------------------------------------------------------------------
     def column(self, name: Name) -> Value:
         """The value of a column of its own, or of a query around it."""
-        merged = self._merged(name)
+        merged = self.merged(name)
         if merged:
             return replace(FUNCTIONS["coalesce"].rule(*(s.column(name.parts[0]).value for s in merged)), null=True)
         hit = self.find(name)
@@ -236,7 +277,7 @@ class Resolver:
         return self._named[name.parts]
 
     def _find(self, name: Name) -> tuple[Source, str] | None:
-        if self._merged(name):
+        if self.merged(name):
             return None
         column = name.parts[-1]
         if len(name.parts) == 2:
@@ -254,7 +295,7 @@ class Resolver:
         sources = {s.alias: s for s in self.sources}
         return [sources[alias] for alias in merged_owners(self._tree, column, sources)]
 
-    def _merged(self, name: Name) -> list[Source]:
+    def merged(self, name: Name) -> list[Source]:
         """The sources whose COALESCE a column of a FULL JOIN ... USING is; none for any other name."""
         plain = len(name.parts) > 1 or not isinstance(self._tree, Join)
         owners = [] if plain else self._owners(name.parts[0])

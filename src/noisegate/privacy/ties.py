@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from noisegate.plan.units import UNIT, Determinant
+from noisegate.plan.units import UNIT, Determinant, Label
 from noisegate.privacy.columns import OWN_UNIT, Source
-from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, walk
+from noisegate.query.tree import Cast, Expr, From, Join, Name, Op, Subquery, walk
 from noisegate.query.values import INTS
 
 ColumnId = tuple[str, str]  # generated alias, name
@@ -55,8 +55,7 @@ class Classes:
 @dataclass(frozen=True)
 class Ties:
     """sources: the leaves of the tree, by the text's alias. outer: private sources of the queries around it, whose rows
-    are there. find: the source and column that a name means. using: the equalities of a join's USING.
-    given: further equalities that hold, of columns."""
+    are there. find: the source and column that a name means. using: the equalities of a join's USING."""
 
     tree: From
     where: tuple[Expr, ...]
@@ -126,17 +125,15 @@ class Ties:
         present, held = self._present({one.alias, other.alias})
         return other.sql_alias in self._group(one, present, held)
 
-    def tied_outside(self, anchor: Source, extra: Sequence[tuple[ColumnId, ColumnId]]) -> tuple[str, ...]:
-        """Generated aliases of the outer sources whose unit is the anchor's. `extra`: more equalities that hold."""
+    def tied_outside(self, anchor: Source) -> tuple[str, ...]:
+        """Generated aliases of the outer sources whose unit is the anchor's."""
         present, held = self._present({anchor.alias})
-        group = self._group(anchor, present, held, extra)
+        group = self._group(anchor, present, held)
         return tuple(s.sql_alias for s in self.outer if s.sql_alias in group)
 
-    def _group(
-        self, anchor: Source, present: set[str], held: Iterable[Op], extra: Sequence[tuple[ColumnId, ColumnId]] = ()
-    ) -> set[str]:
+    def _group(self, anchor: Source, present: set[str], held: Iterable[Op]) -> set[str]:
         nodes = [s for a, s in self.sources.items() if a in present and s.private] + list(self.outer)
-        classes = self._classes(held, extra)
+        classes = self._classes(held)
         group = {anchor.sql_alias, *anchor.tied}
         changed = True
         while changed:
@@ -154,14 +151,12 @@ class Ties:
                     changed = True
         return group
 
-    def _classes(self, held: Iterable[Op], extra: Sequence[tuple[ColumnId, ColumnId]]) -> Classes:
+    def _classes(self, held: Iterable[Op]) -> Classes:
         classes = Classes()
         for op in held:
             pair = [self._id(side) for side in op.args]
             if len(pair) == 2 and pair[0] is not None and pair[1] is not None and self._alike(*op.args):
                 classes.union(pair[0], pair[1])
-        for a, b in extra:
-            classes.union(a, b)
         return classes
 
     def _id(self, expr: Expr) -> ColumnId | None:
@@ -210,6 +205,35 @@ class Ties:
                     progress = True
         return single
 
+    def sides(self) -> list[Source]:
+        """Private sources of which a unit may have several rows, and none has one row only for given rows of the
+        others: where there are two, the rows of a unit multiply."""
+        given = self.single([], unit_known=True)
+        found = [s for s in self.sources.values() if s.private and s.sql_alias not in given]
+        for source in list(found):
+            rest = [s for s in found if s is not source]
+            if source.sql_alias in self.single(rest, unit_known=True):
+                found = rest
+        return found
+
+    def names(self, outer: Source) -> bool:
+        """Whether a row of the block meets at most one row of a source around it, by an enforced key of that source."""
+        _, held = self._present(self.sources)
+        named = set()
+        for op in held:
+            owners = [self.find(n) for n in map(plain_name, op.args) if n is not None]
+            for this, other in zip(owners, owners[::-1], strict=True):
+                if this is not None and other is not None and this[0].sql_alias == outer.sql_alias:
+                    named |= {this[1]} if self.sources.get(other[0].alias) is other[0] else set()
+        return any(key <= named for key in outer.keys)
+
+    def agreed(self, one: Source, other: Source) -> frozenset[Label]:
+        """Labels of the determinants in which two sources, one of which may be around the block, always agree."""
+        _, held = self._present(s.alias for s in (one, other) if self.sources.get(s.alias) is s)
+        classes = self._classes(held)
+        pairs = ((d, e) for d in one.determinants for e in other.determinants if d.label == e.label)
+        return frozenset(d.label for d, e in pairs if _equal(d, one, e, other, classes))
+
     def _restricting(self, given: set[str]) -> list[tuple[Op, frozenset[str]]]:
         """Equalities, each with the aliases (of the text) of the sources whose rows it restricts. given: those whose
         row is there."""
@@ -248,7 +272,7 @@ class Ties:
 
 def _is_simple(expr: Expr) -> bool:
     """No subquery, whose names are not in `walk`."""
-    return not any(type(n).__name__ == "Subquery" for n in walk(expr))
+    return not any(isinstance(n, Subquery) for n in walk(expr))
 
 
 def _unit_column(source: Source) -> ColumnId | None:

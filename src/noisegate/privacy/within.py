@@ -16,6 +16,7 @@ from noisegate.privacy.forms import SORTABLE, settled, shown, sort_sql, tie_brea
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.world import Relation
+from noisegate.query.fragment import inner_nodes
 from noisegate.query.interval import ANY, Interval, between, hull, point
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.numbers import narrow
@@ -41,6 +42,7 @@ class Within:
         self._select = select
         self._keys: list[Value] = []
         self._settled = False  # whether a key's form differs from the text's
+        self._determined: dict[str, None] = {}  # columns that a key determines, of sources that are tables no longer
         self.scope = Scope(self._column, resolver.world.constants, special=self._special)
         limits = [resolver.world.snapshot.policy.limits_of(k) for k in resolver.world.limits]
         self._rows = max((x.rows_per_group_max or 1 for x in limits), default=1)
@@ -56,7 +58,14 @@ class Within:
         hit = self._resolver.find(name)
         if self._settled and hit is not None and hit[0] in self._resolver.sources:
             raise _ungrouped(name.parts[-1])
-        return self._resolver.column(name)
+        value = self._resolver.column(name)
+        if self._keys and hit is not None and hit[0].sql_alias in self._resolver.capped:
+            self._determined[value.sql] = None
+        return value
+
+    def determined(self) -> tuple[str, ...]:
+        """Further group keys, which the keys determine: a source that is cut has no primary key on the data server."""
+        return tuple(self._determined)
 
     def _key(self, expr: Expr) -> Value | None:
         """The group key that an expression is."""
@@ -93,8 +102,8 @@ class Within:
         key = self._key(expr) if self._keys else None
         if key is not None:
             return key
-        if self._settled and isinstance(expr, Subquery):
-            raise _ungrouped("select")
+        if isinstance(expr, Subquery) and self._keys and (self._settled or self._resolver.capped):
+            self._check_keys_only(expr)
         if isinstance(expr, Call) and expr.over is not None:
             return self._window(expr)
         if isinstance(expr, Call) and (expr.name in AGGREGATES or expr.within):
@@ -102,6 +111,16 @@ class Within:
                 raise Unsupported(f"{expr.name} cannot stand here in a private question", name=expr.name)
             return self._aggregate(expr, self._resolver.scope, "")
         return self._resolver.scope.special(expr)
+
+    def _check_keys_only(self, expr: Subquery) -> None:
+        """A subquery beside keys in another form than the text's, or beside sources that are cut."""
+        if self._settled:
+            raise _ungrouped("select")
+        keys = [k.column for k in self._keys if k.column is not None]
+        for name in (n for n in inner_nodes(expr) if isinstance(n, Name)):
+            hit = self._resolver.find(name)
+            if hit is not None and hit[0].sql_alias in self._resolver.capped and (hit[0].sql_alias, hit[1]) not in keys:
+                raise _ungrouped(name.parts[-1])
 
     # -- aggregates -----------------------------------------------------------------------------------------------
     def _aggregate(self, call: Call, scope: Scope, over: str) -> Value:
@@ -316,20 +335,20 @@ class Within:
         return sort_sql(compile_expr(key.expr, self.scope)) + _direction(key)
 
     def _observed(self) -> list[Value]:
-        """The columns that the block's outputs and windows read."""
-        names = [n for i in self._select.items for n in walk(i.expr)]
-        names += [n for k in self._select.order for n in walk(k.expr)]
-        names += [n for e in self._select.distinct_on for n in walk(e)]
+        """The columns that the block's outputs and windows read; with those of subqueries there, which are functions
+        of them and of the unit's rows."""
+        tops = [i.expr for i in self._select.items] + [k.expr for k in self._select.order]
         found: dict[str, Value] = {}
-        for node in names:
-            if type(node).__name__ == "Name":
-                value = self._resolver.scope.column(node)  # type: ignore[arg-type]
+        for top in (*tops, *self._select.distinct_on):
+            own = [n for n in walk(top) if isinstance(n, Name)]
+            for name in (*own, *(n for n in inner_nodes(top) if isinstance(n, Name) and self._is_own(n))):
+                value = self._resolver.scope.column(name)
                 found[value.sql] = value
-            elif type(node).__name__ == "Subquery":
-                raise Unsupported(
-                    "a subquery beside an order of rows is not supported in a private question", name="select"
-                )
         return list(found.values())
+
+    def _is_own(self, name: Name) -> bool:
+        hit = self._resolver.find(name)
+        return bool(self._resolver.merged(name)) or (hit is not None and hit[0] in self._resolver.sources)
 
 
 def _anew(value: Value, sql: str) -> Value:

@@ -37,6 +37,7 @@ class World:
     tables: dict[tuple[str, str], CatalogTable] = field(default_factory=dict)  # all that the generated SQL reads
     limits: list[str] = field(default_factory=list)  # the policy's names of the private ones
     used: set[int] = field(default_factory=set)  # the givens whose values the generated SQL takes
+    capped: list[tuple[str, int]] = field(default_factory=list)  # sources by alias, and how many rows of a unit enter
 
     def alias(self) -> str:
         return f"t{next(self.numbers)}"

@@ -133,6 +133,11 @@ def _inside(expr: Expr) -> Iterator[Expr]:
                 yield from _inside(inner)
 
 
+def inner_nodes(expr: Expr) -> Iterator[Expr]:
+    """All nodes of the expressions of the subqueries in an expression."""
+    return (node for inner in _inside(expr) for node in walk(inner))
+
+
 def _from_expressions(node: From) -> list[Expr]:
     match node:
         case Join():
