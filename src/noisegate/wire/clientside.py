@@ -19,7 +19,7 @@ from noisegate.wire.context import Context
 from noisegate.wire.expect import Entry, Exchange
 from noisegate.wire.faults import fault
 from noisegate.wire.frames import LENGTH, MESSAGE_BYTES_MAX, Gatherer
-from noisegate.wire.gate import Verdict
+from noisegate.wire.gate import Verdict, all_relayed
 from noisegate.wire.names import RESERVED, Closed, Portal, Prepared
 from noisegate.wire.runs import PortalRun, RelayedRun, now
 
@@ -169,11 +169,10 @@ class ClientSide:
         if text is None:
             return Hold(refusals.refuse_simple(self._context, _invalid_text()))
         statements = self._gate.classify(text)
-        for statement in statements:
-            if statement.verdict is not Verdict.RELAY:
-                return Hold(flows.simple_query(self._context, text, statements))
+        if not all_relayed(statements):
+            return Hold(flows.simple_query(self._context, text, statements))
         run = RelayedRun(self._gate, self._identity, statements, self._moment)
-        self._room.expect.add(Entry(expect.QUERY, run=run))
+        self._room.expect.add(Entry(expect.QUERY, None, run))
         self._room.opened = False
         return None
 
@@ -191,7 +190,7 @@ class ClientSide:
             return self._extended(refusals.refuse_parse(self._context, statements[0]))
         prepared = Prepared(parse.name, text, statements, sent=self._moment)
         self._room.opened = True
-        self._room.expect.push(Entry(expect.PARSE, change=prepared, doubtful=not prepared.relayed))
+        self._room.expect.push(Entry(expect.PARSE, prepared, doubtful=not prepared.relayed))
         if prepared.relayed:
             return None
         self._room.expect.push(Entry(expect.DESCRIBE, hidden=_Description(prepared)))
@@ -207,11 +206,11 @@ class ClientSide:
         change = Portal(portal, statement, self._moment)
         room.opened = True
         if harmless and not room.expect.doubts:
-            room.expect.add(Entry(expect.BIND, change=change))
+            room.expect.add(Entry(expect.BIND, change))
             return None
         m.Bind.decode(body)  # malformed: the room would end the session too
         change.body = body
-        room.expect.push(Entry(expect.BIND, change=change, doubtful=True))
+        room.expect.push(Entry(expect.BIND, change, doubtful=True))
         return None
 
     def _coming(self, statement: bytes) -> bool:
@@ -233,7 +232,7 @@ class ClientSide:
         if name.startswith(RESERVED):
             return self._refuse(_reserved())
         self._room.opened = True
-        self._room.expect.add(Entry(expect.CLOSE, change=Closed(target, name)))
+        self._room.expect.add(Entry(expect.CLOSE, Closed(target, name)))
         return None
 
     def _execute(self, body: bytes) -> Action:
@@ -247,7 +246,7 @@ class ClientSide:
             return self._extended(flows.execute_portal(self._context, name, m.frame(b"E", body)))
         run = PortalRun(self._gate, self._identity, room.names, name, self._moment)
         room.opened = True
-        room.expect.add(Entry(expect.EXECUTE, run=run))
+        room.expect.add(Entry(expect.EXECUTE, None, run))
         return None
 
     def _sync(self, body: bytes) -> Action:

@@ -17,18 +17,19 @@ from noisegate.wire.run import Run
 PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY = b"PBCDESQ"
 COPY_END = ord("c")  # a CopyDone or CopyFail was sent here; nothing answers it
 
-LOOK, PASS, END, DONE = range(4)
+LOOK, PASS, END, DONE, READY = range(5)
 """What a reply of some type does to the head entry. PASS: nothing. END: it ends the entry and says no more than that.
-DONE: a statement's end. LOOK: all others."""
+DONE: a statement's end. READY: ReadyForQuery where it is due. LOOK: all others."""
 
 _PASSED: dict[int, bytes] = {DESCRIBE: b"t", EXECUTE: b"DdHc", QUERY: b"TDdHc"}
 _BARE_ENDS: dict[int, bytes] = {PARSE: b"1", BIND: b"2", CLOSE: b"3", DESCRIBE: b"Tn"}
 _STATEMENT_ENDS: dict[int, bytes] = {EXECUTE: b"CIs", QUERY: b"CIs"}
+_READY: dict[int, bytes] = {SYNC: b"Z", QUERY: b"Z"}
 
 
 def _steps(kind: int) -> bytes:
     steps = bytearray(256)
-    for step, replies in ((PASS, _PASSED), (END, _BARE_ENDS), (DONE, _STATEMENT_ENDS)):
+    for step, replies in ((PASS, _PASSED), (END, _BARE_ENDS), (DONE, _STATEMENT_ENDS), (READY, _READY)):
         for reply in replies.get(kind, b""):
             steps[reply] = step
     return bytes(steps)
@@ -37,7 +38,7 @@ def _steps(kind: int) -> bytes:
 STEPS: dict[int, bytes] = {kind: _steps(kind) for kind in (PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY)}
 """By the entry's kind, then by the reply's type."""
 
-ENDS: dict[int, bytes] = {**_BARE_ENDS, EXECUTE: b"CIs", SYNC: b"Z", QUERY: b"Z"}
+ENDS: dict[int, bytes] = {**_BARE_ENDS, **_READY, EXECUTE: _STATEMENT_ENDS[EXECUTE]}
 """Reply types that end an entry; everything else (t, D, d, H, G, and C or I inside a Query) comes before the end."""
 
 
@@ -60,9 +61,9 @@ class Exchange:
 @dataclass(slots=True)
 class Entry:
     kind: int
-    hidden: Exchange | None = None
     change: Change | None = None
     run: Run | None = None
+    hidden: Exchange | None = None
     doubtful: bool = False  # an unconfirmed Parse or Bind that may concern private tables
 
 

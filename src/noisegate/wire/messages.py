@@ -84,7 +84,8 @@ class Parse(NamedTuple):
         if len(body) < at + 2:
             raise ProtocolViolation("invalid message format")
         (count,) = _UINT16.unpack_from(body, at)
-        _done(body, at + 2 + 4 * count)
+        if at + 2 + 4 * count != len(body):
+            raise ProtocolViolation("invalid message format")
         return cls(name, text, struct.unpack_from(f"!{count}I", body, at + 2) if count else ())
 
 

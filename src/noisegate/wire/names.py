@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from noisegate.wire import messages as m
-from noisegate.wire.gate import ColumnDescription, Statement, Verdict
+from noisegate.wire.gate import ColumnDescription, Statement, all_relayed
 from noisegate.wire.run import Run
 
 RESERVED = b"_ng"
@@ -34,7 +34,7 @@ class Prepared:
     relayed: bool = field(init=False)  # nothing in it names a private table
 
     def __post_init__(self) -> None:
-        self.relayed = all(statement.verdict is Verdict.RELAY for statement in self.statements)
+        self.relayed = all_relayed(self.statements)
 
     def commit(self, names: Names) -> None:
         names.statements[self.name] = self

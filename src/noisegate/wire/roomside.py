@@ -152,8 +152,8 @@ class RoomSide:
                 break
             end = at + 1 + length
             kind = data[at]
-            visible = entries and entries[0].hidden is None
-            step = STEPS[entries[0].kind][kind] if visible else LOOK
+            head = entries[0] if entries else None
+            step = STEPS[head.kind][kind] if head is not None and head.hidden is None else LOOK
             if end > size:
                 if step == PASS and kind in _ROWS:
                     self._passing = end - size
@@ -162,7 +162,8 @@ class RoomSide:
             if step == END:
                 self._end(self.expect.pop())
             elif step != PASS:
-                instead = self._reply(kind, data[at + 5 : end])
+                body = data[at + 5 : end]
+                instead = self._reply(kind, body) if head is None or step == LOOK else self._answer(head, kind, body)
                 if instead is not None:
                     self._relay(data, begin, at)
                     begin = end
