@@ -127,6 +127,7 @@ tables:
       device: {domain: [D0, D1, D2, D3, D4]}
 """
 # Totals: what 99.9 of 100 people stay below in one group. Nothing declared: only what one row can be.
+# Ten groups of a person, or all sixty: where caps are on all groups together, sums are not noisier for it.
 EVENT_POLICIES = {
     "declared totals": """
       x: {bounds: [0, 1000], unit_total: 100000}
@@ -136,6 +137,10 @@ limits: {groups_per_unit_max: 1, rows_per_group_max: 500, group_size_min: 20}"""
       x: {bounds: [0, 1000]}
       amount: {bounds: [0, 100], grid: 0.01}
 limits: {groups_per_unit_max: 10, rows_per_group_max: 50000, group_size_min: 20}""",
+    "nothing declared, 60": """
+      x: {bounds: [0, 1000]}
+      amount: {bounds: [0, 100], grid: 0.01}
+limits: {groups_per_unit_max: 60, rows_per_group_max: 50000, group_size_min: 20}""",
     "rows clamped at 5": """
       x: {bounds: [0, 1000]}
       amount: {bounds: [0, 100], grid: 0.01}

@@ -116,7 +116,7 @@ def digest(connection: psycopg.Connection, case: Case) -> str:
     return "\n".join(line for line in found if len(fragments) > 1 or not line.startswith("Fragment"))
 
 
-_PRICES = re.compile(r"  \(epsilon .*|[,;] epsilon .*|, \d+% of the price| and a noisy count of .*")
+_PRICES = re.compile(r"  \(epsilon .*|[,;] epsilon .*|, \d+% of the price| and a noisy (?:count|weight) of .*")
 
 
 def rewrite(path: Path, outcomes: list[str]) -> None:

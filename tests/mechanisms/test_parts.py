@@ -118,6 +118,29 @@ def test_a_cap_costs_what_it_says() -> None:
     assert Fraction(11, 10) * (1 - Fraction(1, 2**50)) <= second_road(plan) <= plan.epsilon == Fraction(11, 10)
 
 
+def jointly(plan: FragmentPlan, fine: tuple[int, ...] = (8, 8, 4, 1)) -> FragmentPlan:
+    (clip,) = plan.clips
+    return dataclasses.replace(plan, clips=(dataclasses.replace(clip, fine=fine),))
+
+
+def test_a_joint_cap_has_noise_for_one_group_and_is_shown_in_whole_steps() -> None:
+    """All units have 2: the cap is 2, its sums in eighths; K = 3 does not matter."""
+    keys = tuple((str(i),) for i in range(24_000))
+    plan = jointly(clipped(DeclaredGroups(keys), epsilon=ONE, unit_groups=3, unit=20))
+    row = tuple(n * f for n, f in zip(totals(*[2] * 200), (1, 1, 1, 1, 8, 8, 4, 1), strict=True))
+    drawn = [row[0] for _, row in show(plan, Confidential(plan.digest, tuple((key, row) for key in keys))).rows]
+    cdf, wide = laplace_cdf(40.0 * 8, 400 * 8), laplace_cdf(40.0 * 8 * 1.3, 400 * 8)
+    assert distance(drawn, lambda s: cdf(8 * s + 3)) < band(len(drawn))
+    assert distance(drawn, lambda s: wide(8 * s + 3)) > band(len(drawn))
+
+
+def test_a_joint_cap_costs_what_it_says() -> None:
+    plan = jointly(clipped(DeclaredGroups(((),)), choice=ONE / 10, epsilon=ONE, keys=0, unit_groups=5))
+    assert Fraction(11, 10) * (1 - Fraction(1, 2**50)) <= second_road(plan) <= plan.epsilon == Fraction(11, 10)
+    (clip,) = plan.clips
+    assert (clip.pairs, clip.sensitivity(2), clip.sensitivity(3)) == (1, 16, 8)
+
+
 # Trees and choices
 
 
@@ -175,6 +198,8 @@ def bad_plans() -> dict[str, FragmentPlan]:
         "a cap with a sum too many": changed(clip, "clips", sums=(("s0",), ("s1",), ("s2", "s3"), ("s3",))),
         "caps of nothing": changed(clip, "clips", unit=0),
         "a column in two clips": dataclasses.replace(clip, clips=clip.clips * 2),
+        "a joint clip with steps too few": changed(clip, "clips", fine=(1, 1)),
+        "a joint clip without steps": changed(clip, "clips", fine=(1, 1, 0, 1)),
         "a clip in no groups": changed(clip, "clips", groups=0),
         "a tree without a price": changed(tree, "trees", epsilon=Fraction(0)),
         "a tree of no rows": changed(tree, "trees", rows=0),

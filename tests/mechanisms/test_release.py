@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from noisegate.errors import Internal
 from noisegate.mechanisms.gate import release, second_road
 from noisegate.mechanisms.scale import scale_for
+from noisegate.mechanisms.threshold import weighted_threshold
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Measurement, Selection
 from noisegate.plan.trust import Confidential, Release
 from support.fragments import confidential, fragment, measurement, receipt, selection
@@ -146,6 +147,38 @@ def test_shown_groups_have_the_noise_of_their_condition() -> None:
     assert distance([row[1] for _, row in answer.rows], laplace_cdf(2.0)) < band(10_000)
 
 
+def weighed(k: int = 10, epsilon: Fraction = ONE, groups: int = 3) -> FragmentPlan:
+    """Groups by weight: n is tested, w measured, s shown."""
+    units = Measurement(("w",), "", 12, groups, epsilon, joint=12)
+    least = weighted_threshold(k, scale_for(12, epsilon), Decimal("1e-6"), 12, groups)
+    chosen = Selection(0, k, Decimal("1e-6"), least, units="n", weight=12)
+    base = fragment((units, measurement("s")), chosen, keys=1)
+    return dataclasses.replace(base, columns=("n", "w", "s"))
+
+
+def test_weights_select_and_the_number_of_units_is_tested_and_never_shown() -> None:
+    plan = weighed(epsilon=Fraction(10**9))
+    rows: Rows = {("few",): (9, 900, 1), ("light",): (500, 50, 2), ("much",): (50, 400, 3), ("at",): (10, 120, 4)}
+    assert plan.released == ("w", "s")
+    assert show(plan, rows).rows == ((("much",), (400, 3)),)
+
+
+def test_the_noise_of_weights_is_for_one_unit_in_all_of_its_groups() -> None:
+    plan = weighed(epsilon=ONE)
+    answer = show(plan, {(str(i),): (500, 6000, 0) for i in range(10_000)})
+    assert distance([row[0] for _, row in answer.rows], laplace_cdf(12.0, 6000)) < band(10_000)
+
+
+def test_numbers_in_fine_steps_are_rounded_after_the_noise() -> None:
+    rows = tuple((str(i),) for i in range(20_000))
+    fine = dataclasses.replace(measurement("s", epsilon=ONE, per_group=48, groups=3), joint=96, fine=16)
+    plan = fragment((fine, measurement("t")), declared(*rows), keys=1)
+    answer = show(plan, dict.fromkeys(rows, (160, 7)))
+    assert {t for _, (_, t) in answer.rows} == {7}
+    drawn, cdf = [s for _, (s, _) in answer.rows], laplace_cdf(96.0, 160)
+    assert distance(drawn, lambda s: cdf(16 * s + 7)) < band(len(rows)), "scale 96 / 16 = 6, not 9"
+
+
 # Receipts and shapes
 
 
@@ -232,6 +265,14 @@ def bad_plans() -> dict[str, FragmentPlan]:
         "more groups than the threshold knows": dataclasses.replace(
             selected, measurements=(dataclasses.replace(units, groups=200),)
         ),
+        "a weighted threshold too low": replace_selection(weighed(), threshold=weighed().groups.threshold - 3),  # type: ignore[union-attr]
+        "weights that are not a unit's": replace_selection(weighed(), weight=6),
+        "weights that nothing bounds together": bound_to(weighed(), None),
+        "weights that add up to more": bound_to(weighed(), 13),
+        "weights without a count of units": replace_selection(weighed(), units=""),
+        "a count of units that is measured, too": replace_selection(weighed(), units="s"),
+        "a vector that nobody may change": bound_to(simple(), 0),
+        "no steps": dataclasses.replace(simple(), measurements=(dataclasses.replace(measurement("n"), fine=0),)),
         "selection without keys": dataclasses.replace(selected, keys=()),
         "no measurement": dataclasses.replace(simple(), measurements=(), columns=()),
         "a column that is not measured": dataclasses.replace(simple(), columns=("n", "s")),
@@ -247,6 +288,11 @@ def bad_plans() -> dict[str, FragmentPlan]:
         "hiding without a bound": dataclasses.replace(simple(), groups=DeclaredGroups((("a",),), 0, None)),
         "hiding by an unknown measurement": dataclasses.replace(simple(), groups=DeclaredGroups((("a",),), 3, 1)),
     }
+
+
+def bound_to(plan: FragmentPlan, joint: int | None) -> FragmentPlan:
+    first, *rest = plan.measurements
+    return dataclasses.replace(plan, measurements=(dataclasses.replace(first, joint=joint), *rest))
 
 
 def replace_selection(plan: FragmentPlan, **changes: object) -> FragmentPlan:

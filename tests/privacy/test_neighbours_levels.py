@@ -34,8 +34,9 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
     its sensitivity; and sums cut at a cap likewise."""
     vectors = [(m.columns, m.per_group * m.groups, m.sensitivity, m.what) for m in plan.measurements]
     for clip in plan.clips:
-        for cap, columns in zip(clip.caps, clip.sums, strict=True):
-            vectors.append((columns, clip.groups * cap * clip.unit, clip.sensitivity(cap), clip.what))
+        for j, columns in enumerate(clip.sums):
+            most = clip.pairs * clip.caps[j] * clip.unit * clip.steps(j)
+            vectors.append((columns, most, clip.sensitivity(j), clip.what))
     for columns, most, sensitivity, what in vectors:
         changes = [changes_of(plan, column, before, after) for column in columns]
         by_level = [sum(found) for found in zip(*changes, strict=True)]

@@ -33,7 +33,7 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
     """The most that any vector of the row changes, as a share of its claim, is at most 1. Returns whether it is 1."""
     assert isinstance(plan.groups, Selection) and plan.groups.other is not None
     vectors = [(m.columns, m.sensitivity) for m in (plan.measurements[i] for i in plan.groups.other.measurements)]
-    vectors += [(names, c.sensitivity(cap)) for c in plan.clips for cap, names in zip(c.caps, c.sums, strict=True)]
+    vectors += [(names, c.sensitivity(j)) for c in plan.clips for j, names in enumerate(c.sums)]
     groups = sorted((key for key, _ in before.rows), key=repr)[:SHOWN_MAX]
     reached = False
     for shown in map(set, chain.from_iterable(combinations(groups, n) for n in range(len(groups) + 1))):

@@ -29,7 +29,8 @@ CLIPS = POLICY.replace("private_clip: false", "private_clip: true").replace(
 )
 DISTINCT = (
     "count(DISTINCT e.qty), count(DISTINCT e.kind) FILTER (WHERE e.qty > 0), count(DISTINCT e.wild), "
-    "count(DISTINCT e.weight), sum(DISTINCT e.price), sum(DISTINCT e.qty), avg(DISTINCT e.weight), avg(DISTINCT e.big)"
+    "count(DISTINCT e.weight), count(DISTINCT e.origin), count(DISTINCT e.region) FILTER (WHERE e.qty > 0), "
+    "sum(DISTINCT e.price), sum(DISTINCT e.qty), avg(DISTINCT e.weight), avg(DISTINCT e.big)"
 )
 MOMENTS = (
     "var_pop(e.qty), stddev(e.price), variance(e.weight), var_samp(e.big), corr(e.qty, e.weight), "
@@ -93,11 +94,17 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
     differences = _differences(plan, before, after)
     for m in plan.measurements:
         _check(differences, m.columns, m.per_group, m.groups, f"unit {unit}: {m.what}", touched)
+        moved = sum(abs(d[column]) for d in differences.values() for column in m.columns)
+        assert moved <= m.sensitivity, f"unit {unit}: {m.what} in all groups"
+    if plan.tested:
+        _check(differences, [plan.tested], 1, plan.measurements[0].groups, f"unit {unit}: what is tested", touched)
     for clip in plan.clips:
-        for cap, columns in zip(clip.caps, clip.sums, strict=True):
-            _check(differences, columns, cap * clip.unit, clip.groups, f"unit {unit}: {clip.what} at {cap}", touched)
+        for j, (cap, columns) in enumerate(zip(clip.caps, clip.sums, strict=True)):
+            most = cap * clip.unit * clip.steps(j)
+            assert clip.sensitivity(j) == most * clip.pairs
+            _check(differences, columns, most, clip.pairs, f"unit {unit}: {clip.what} at {cap}", touched)
         buckets = {key: _buckets([d[c] for c in clip.above]) for key, d in differences.items()}
-        assert sum(abs(n) for row in buckets.values() for n in row) <= clip.groups, f"unit {unit}: histogram"
+        assert sum(abs(n) for row in buckets.values() for n in row) <= clip.pairs, f"unit {unit}: histogram"
         assert all(n >= 0 for row in buckets.values() for n in row), "a unit adds to a histogram"
     queries = [i for i, q in enumerate(plan.more) if q.leaves]
     for part in (*plan.trees, *plan.choices, *plan.ranks):
@@ -147,8 +154,10 @@ def _buckets(above: Sequence[int]) -> list[int]:
 class Parts(Oracle):
     """The oracle over all queries of a plan."""
 
-    def __init__(self, planner: Planner, connection: psycopg.Connection) -> None:
-        super().__init__(planner, connection, STATEMENTS)
+    def __init__(
+        self, planner: Planner, connection: psycopg.Connection, statements: Sequence[str] = STATEMENTS
+    ) -> None:
+        super().__init__(planner, connection, statements)
 
     def compare(self, data: Data, queries: Sequence[Texts]) -> None:
         with self.connection.transaction(force_rollback=True):
@@ -261,6 +270,9 @@ STEPS = {
     ),
     "K groups of an extreme": (
         "SELECT kind, max(qty) FROM events GROUP BY kind", r" WHERE q\.rn <= 2\) AS r", ") AS r", KINDS,
+    ),
+    "one of a unit in each declared value": (
+        "SELECT count(DISTINCT origin) FROM events", r"LEAST\(q\.c, 1\)", "q.c", many(20),
     ),
     "rows of one choice": (
         "SELECT mode() WITHIN GROUP (ORDER BY origin) FROM events", r"LEAST\(q\.c, 9\)", "q.c", many(20),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from noisegate.privacy.clips import clipped, clipped_rows
+from noisegate.privacy.clips import clipped, clipped_rows, joint
 from noisegate.privacy.means import both_sums
 from noisegate.privacy.outer import INT4_MAX, Rows, outer_sql
 from noisegate.privacy.totals import UNITS, Total
@@ -74,3 +74,66 @@ def test_means_by_size_are_means_unit_by_unit(data_server: EmbeddedServer) -> No
             found.append(sorted(connection.execute(sql.encode()).fetchall()))
     assert found[0] == found[1]
     assert len(set(found[0][0])) > 20
+
+
+# Caps on all groups of a unit together
+
+UNITS_OF = {u: [(u * 7 + i * 13) % 90 * (-1) ** (u * i) for i in range(u % 4)] for u in range(1, 60)}
+LOW, HIGH, GROUPS = -60, 50, 3
+
+
+def joint_total() -> Total:
+    plain = Total(("j",), "", (), ("",), (), max(-LOW, HIGH), "")
+    return clipped(plain, "COALESCE({0}, 0)", LOW, HIGH, GROUPS)
+
+
+def jointly(values: list[int], cap: int, fine: int) -> list[int]:
+    """What a unit with these integers in its groups adds to each: whole, or its part of the cap, towards 0."""
+    size = sum(map(abs, values))
+    if size <= cap:
+        return [v * fine for v in values]
+    return [int(v / abs(v)) * (abs(v) * 2**16 // size) * (cap * fine >> 16) if v else 0 for v in values]
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_joint_columns_are_sums_over_units(data_server: EmbeddedServer, sized: bool) -> None:
+    """Of both forms: by the sizes of units, and unit by unit."""
+    total = joint_total()
+    assert total.joint is not None and total.caps[-1] >= GROUPS * 60 > total.caps[-2]
+    own = {u: [min(max(v, LOW), HIGH) for v in values] for u, values in UNITS_OF.items()}
+    rows = [
+        ("abc"[i], v, sum(map(abs, own[u])), i == 0) for u, values in UNITS_OF.items() for i, v in enumerate(values)
+    ]
+    names = [f"m{i}" for i in range(len(total.outer))]
+    one = total if sized else replace(total, joint=None)
+    with psycopg.connect(
+        new_database(data_server, "CREATE TABLE u (k0 text, c0 int8, z0 int8, first bool)")
+    ) as connection:
+        connection.cursor().executemany("INSERT INTO u VALUES (%s, %s, %s, %s)", rows)
+        if not sized:
+            one = replace(one, outer=tuple(type(o)(o.replace("{size}", "w.z0")) for o in one.outer))
+        sql = outer_sql(Rows("FROM u AS w WHERE true", "w", 1), [one], [["c0"]], [names])
+        found = {r[0]: [int(n) for n in r[1:]] for r in connection.execute(sql.encode()).fetchall()}
+    for i, key in enumerate("abc"):
+        those = [values for values in own.values() if len(values) > i]
+        sizes = [sum(map(abs, values)) for values in those] if i == 0 else []
+        above = [sum(size > t for size in sizes) for t in (0, *total.caps[:-1])]
+        kept = [
+            sum(jointly(values, cap, fine)[i] for values in those)
+            for cap, fine in zip(total.caps, total.fine, strict=True)
+        ]
+        assert found[key] == above + kept
+
+
+@pytest.mark.parametrize("most", [8, 1000, 2**31 - 1])
+@pytest.mark.parametrize("unit", [1, 3, 1000, 2**20, 2**30])
+@pytest.mark.parametrize("groups", [2, 3, 16, 1000])
+def test_joint_caps_are_whole_and_fit(most: int, unit: int, groups: int) -> None:
+    """Under each cap: parts are whole multiples of 1/2^bits, and what a unit adds fits what 2^31 of them can."""
+    total = joint(Total(("j",), "", (), ("",), (), 1, ""), "{0}", ("{0}",), most, unit, groups)
+    assert total.joint is not None and most * groups <= total.caps[-1] < 2 * most * groups and len(total.caps) <= 32
+    for cap, fine in zip(total.caps, total.fine, strict=True):
+        assert cap * fine % 2**total.joint.bits == 0
+        assert fine == 1 or cap * unit * fine <= 2**30
+    assert unit * 2**total.joint.bits < 2**31, "a part of a whole fits int4"
+    assert total.fine[0] == 2**total.joint.bits or total.caps[0] > 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from noisegate.errors import BadSetting, TooComplex
 from noisegate.mechanisms.gate import second_road
 from noisegate.mechanisms.scale import scale_for
-from noisegate.mechanisms.threshold import delta_per_group, tail_above
+from noisegate.mechanisms.threshold import tail_above
 from noisegate.plan.measure import Choice, Clip, DeclaredGroups, FragmentPlan, Measurement, Rank, Selection, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.pricing import price
@@ -92,11 +92,12 @@ def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
     plan, _ = price([analyses[2], analyses[3]], epsilon, delta)
     for f in plan.fragments:
         assert isinstance(f.groups, Selection)
-        m = f.measurements[f.groups.measurement]
-        assert m.per_group == 1
-        distance = f.groups.threshold - f.groups.group_size_min
+        m, least = f.measurements[f.groups.measurement], f.groups.threshold
         scale = scale_for(m.sensitivity, m.epsilon)
-        assert tail_above(distance, scale) <= delta_per_group(f.groups.delta, m.groups)
+        assert m.sensitivity == m.per_group == f.groups.weight
+        for n in range(1, m.groups + 1):  # of the groups that a unit is in, and brings to the minimum
+            there = (f.groups.group_size_min - 1) * f.groups.weight + f.groups.weight // n
+            assert n * Fraction(tail_above(least - there, scale)) <= Fraction(f.groups.delta)
         assert f.groups.delta <= delta / 2
 
 
@@ -107,8 +108,9 @@ def test_equal_totals_are_measured_once_and_a_hidden_count_gets_what_it_needs(an
     plan, _ = price([analyses[3]], Decimal(1), Decimal("1e-6"))
     f = plan.fragments[0]
     assert isinstance(f.groups, Selection)
-    assert f.measurements[f.groups.measurement].epsilon == Fraction(154, 1000), "3/290 ln(3e6): 300 units pass"
-    assert f.groups.threshold <= 310
+    share = Fraction(91, 1000)
+    assert f.measurements[f.groups.measurement].epsilon == share, "300 units in root of 3 groups: ln(3e6) / (173 - 10)"
+    assert f.groups.threshold <= 174 * f.groups.weight
     dear, _ = price([analyses[3]], Decimal(100), Decimal("1e-6"))
     cheap, _ = price([analyses[3]], Decimal("0.1"), Decimal("1e-6"))
     shares = [p.fragments[0].measurements[0].epsilon / p.fragments[0].epsilon for p in (dear, cheap)]

@@ -107,7 +107,7 @@ def candidates_only(sql: str, plan: FragmentPlan) -> str:
     """
     if not isinstance(plan.groups, Selection):
         return sql
-    units = quoted_name(plan.measurements[plan.groups.measurement].columns[0])
+    units = quoted_name(plan.tested)
     enough = f"totals.{units} >= {int(plan.groups.group_size_min)}"
     if plan.groups.other is None:
         return f"SELECT * FROM ({sql}) AS totals WHERE {enough}"

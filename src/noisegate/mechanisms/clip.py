@@ -47,14 +47,19 @@ def clipped_sum(sums: Sequence[int], signs: Sequence[int], limits: Sequence[int]
     return sum(sums[: chosen + 1]) + limits[chosen] * sum(signs[chosen + 1 :])
 
 
+def in_steps(noisy: Sequence[int], fine: int) -> list[int]:
+    """Noisy numbers in steps of which `fine` are one, rounded to whole ones: post-processing."""
+    return [(2 * n + fine) // (2 * fine) for n in noisy] if fine > 1 else list(noisy)
+
+
 def choose_clip(
     noisy: Sequence[int], limits: Sequence[int], scale: float, *, groups: int, rows: int, price: Fraction
 ) -> int:
     """Index of the clipping point with the least expected error of the sums that follow.
 
-    noisy: the histogram over all groups together, with discrete Laplace noise of `scale`. groups: K, of a unit; rows:
-    how many groups the answer has (1 if ungrouped; of selected groups those that were released); price: epsilon of the
-    sums.
+    noisy: the histogram over all groups together, with discrete Laplace noise of `scale`. groups: K, of a unit, or 1
+    where limits hold for all groups of a unit together; rows: how many groups the answer has (1 if ungrouped; of
+    selected groups those that were released); price: epsilon of the sums.
     A sum clipped at T misses what pairs have above T, on average over the groups; its noise has scale K*T/price. The
     point with the least sum of both is where about price/(K*rows) pairs more would be clipped (Amin et al. 2019). The
     largest bucket that counts is the last one that noise alone would fill with probability SURE at most, else the

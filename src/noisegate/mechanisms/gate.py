@@ -10,13 +10,14 @@ from fractions import Fraction
 from math import prod
 
 from noisegate.errors import Internal
+from noisegate.mechanisms.clip import in_steps
 from noisegate.mechanisms.laplace import add_noise, loss
 from noisegate.mechanisms.levels import check_levels, level_rows
 from noisegate.mechanisms.other import check_other, other_loss, other_row
 from noisegate.mechanisms.parts import check_parts, chosen_caps, clipped_sums, histograms, parts_loss
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.shape import nodes_per_group
-from noisegate.mechanisms.threshold import delta_per_group, tail_above
+from noisegate.mechanisms.threshold import within_delta
 from noisegate.plan.measure import DeclaredGroups, FragmentPlan, Measurement, Selection
 from noisegate.plan.trust import Confidential, Receipt, Release
 
@@ -109,14 +110,17 @@ def second_road(plan: FragmentPlan) -> Fraction:
 def _check_form(plan: FragmentPlan) -> None:
     measured = [column for m in plan.measurements for column in m.columns]
     used = measured + [column for c in plan.clips for column in c.read]
+    used += [plan.groups.units] if isinstance(plan.groups, Selection) and plan.groups.units else []  # tested only
     if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.more):
         raise Internal("every total must be measured, and by one measurement")
     check_parts(plan)
     check_levels(plan)
     if isinstance(plan.groups, Selection) and plan.groups.other is not None:
         check_other(plan, plan.groups.other)
-    if any(m.per_group < 1 or m.groups < 1 or m.epsilon <= 0 for m in plan.measurements):
+    if any(min(m.per_group, m.groups, m.fine) < 1 or m.epsilon <= 0 for m in plan.measurements):
         raise Internal("a measurement without sensitivity or price")
+    if any(m.joint is not None and m.joint < 1 for m in plan.measurements):
+        raise Internal("a measurement without sensitivity")
     groups = plan.groups
     if isinstance(groups, DeclaredGroups):
         if (groups.measurement is None) != (groups.hide_below is None):
@@ -128,14 +132,17 @@ def _check_form(plan: FragmentPlan) -> None:
 
 
 def _check_selection(plan: FragmentPlan, selection: Selection) -> None:
-    """P(k + Z >= T) <= delta/L by the tail itself, not by the search that chose T."""
+    """The chance of a group that becomes possible by the tail itself, not by the search that chose T."""
     m = plan.measurements[selection.measurement]
-    if m.per_group != 1:
-        raise Internal("groups are selected by a count to which one unit adds at most 1")
+    if m.per_group != selection.weight or len(m.columns) != 1 or m.fine != 1:
+        raise Internal("groups are selected by a count to which one unit adds at most its weight")
+    if bool(selection.units) != (m.joint is not None) or m.joint not in (None, selection.weight):
+        raise Internal("groups are selected by weights that add up to no more than one unit's")
+    if not selection.units and selection.weight != 1:
+        raise Internal("groups are selected by weights, and no column counts their units")
     if not plan.keys or selection.group_size_min < 1:
         raise Internal("a selection without keys or minimum")
-    distance = selection.threshold - selection.group_size_min
-    if tail_above(distance, _scale(m)) > delta_per_group(selection.delta, m.groups):
+    if not within_delta(selection, m.groups, _scale(m)):
         raise Internal("a selection threshold is too low for its delta")
 
 
@@ -173,7 +180,7 @@ def _select(totals: dict[Key, Totals], plan: FragmentPlan, selection: Selection)
 
     The others' totals are not drawn for at all. Sorted by key, so that no order of the engine's is seen.
     """
-    units = plan.exact.index(plan.measurements[selection.measurement].columns[0])
+    units = plan.exact.index(plan.tested)
     candidates = sorted((key for key, row in totals.items() if row[units] >= selection.group_size_min), key=_order)
     noisy = _measure([totals[key] for key in candidates], plan)
     rows = zip(candidates, noisy, strict=True)
@@ -196,11 +203,11 @@ def _measure(rows: Sequence[Totals], plan: FragmentPlan) -> list[Totals]:
     measured = plan.released[: len(plan.released) - sum(len(c.columns) for c in plan.clips)]
     exact = [plan.exact.index(column) for column in measured]
     noisy = [[row[p] for p in exact] for row in rows]
-    by_scale: dict[float, list[int]] = {}
+    by_scale: dict[tuple[float, int], list[int]] = {}
     for m in plan.measurements:
-        by_scale.setdefault(_scale(m), []).extend(measured.index(column) for column in m.columns)
-    for scale, positions in by_scale.items():
-        drawn = iter(add_noise([row[p] for row in noisy for p in positions], scale))
+        by_scale.setdefault((_scale(m), m.fine), []).extend(measured.index(column) for column in m.columns)
+    for (scale, fine), positions in by_scale.items():
+        drawn = iter(in_steps(add_noise([row[p] for row in noisy for p in positions], scale), fine))
         for row in noisy:
             for p in positions:
                 row[p] = next(drawn)

@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from noisegate.errors import Internal
+from noisegate.mechanisms.clip import in_steps
 from noisegate.mechanisms.consistent import Ints, least_squares, rounded, seen_by
 from noisegate.mechanisms.laplace import TOTAL_MAX, add_noise
 from noisegate.mechanisms.parts import chosen_caps, sum_scale
@@ -63,11 +64,11 @@ def _noisy(plan: FragmentPlan, levels: Levels, rows: Sequence[Totals | None]) ->
     found: dict[str, Noisy] = {}
     for m in plan.measurements:
         scale = scale_for(m.sensitivity, m.epsilon)
-        found |= {column: _measure(plan, levels, column, rows, scale) for column in m.columns}
+        found |= {column: _measure(plan, levels, column, rows, scale, m.fine) for column in m.columns}
     for clip, chosen in zip(plan.clips, chosen_caps(plan, rows, len(rows)), strict=True):
-        scale = sum_scale(clip, clip.caps[chosen])
+        scale, fine = sum_scale(clip, chosen), clip.steps(chosen)
         pairs = zip(clip.columns, clip.sums[chosen], strict=True)
-        found |= {column: _measure(plan, levels, name, rows, scale) for column, name in pairs}
+        found |= {column: _measure(plan, levels, name, rows, scale, fine) for column, name in pairs}
     return found
 
 
@@ -79,10 +80,13 @@ def exact_levels(plan: FragmentPlan, levels: Levels, column: str, rows: Sequence
     return [np.clip(seen_by(leaves, kept), -most, most) for kept in levels.sets]
 
 
-def _measure(plan: FragmentPlan, levels: Levels, column: str, rows: Sequence[Totals | None], scale: float) -> Noisy:
-    """One column, with a draw of its own for every row of every level."""
+def _measure(
+    plan: FragmentPlan, levels: Levels, column: str, rows: Sequence[Totals | None], scale: float, fine: int
+) -> Noisy:
+    """One column, with a draw of its own for every row of every level; rounded to whole numbers of `fine` steps."""
     exact = exact_levels(plan, levels, column, rows)
-    drawn = np.array(add_noise([n for level in exact for n in level.reshape(-1).tolist()], scale), object)
+    noisy = add_noise([n for level in exact for n in level.reshape(-1).tolist()], scale)
+    drawn = np.array(in_steps(noisy, fine), object)
     ends = np.cumsum([level.size for level in exact])[:-1]
     return {
         kept: part.reshape(level.shape)

@@ -2,7 +2,8 @@
 
 Claim: given the groups that are shown, the row costs Other.ratio times the prices of the parts that it measures.
 Because: its totals are sums over groups of what one unit changes by at most `per_group` in at most K groups, all of
-which may be hidden: K * per_group in L1, as for the vector over all groups. It is measured after the selection and
+which may be hidden: K * per_group in L1, as for the vector over all groups; and no more than a joint cap, where there
+is one: what changes groups by so much in L1 changes no sum of them by more. It is measured after the selection and
 charged before (adaptive composition); it is there whether anything is hidden or not.
 Checked by: tests/privacy/test_neighbours_other.py for every set of shown groups, tests/mechanisms/test_other.py.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from noisegate.errors import Internal
+from noisegate.mechanisms.clip import in_steps
 from noisegate.mechanisms.laplace import TOTAL_MAX, add_noise, loss
 from noisegate.mechanisms.scale import scale_for
 from noisegate.plan.measure import FragmentPlan, Other
@@ -39,7 +41,7 @@ def other_loss(plan: FragmentPlan, other: Other) -> Fraction:
         m = plan.measurements[i]
         total += _at_most(m.sensitivity, m.epsilon * other.ratio)
     for clip in plan.clips:
-        total += max(_at_most(clip.sensitivity(cap), clip.epsilon * other.ratio) for cap in clip.caps)
+        total += max(_at_most(clip.sensitivity(j), clip.epsilon * other.ratio) for j in range(len(clip.caps)))
     return total
 
 
@@ -63,8 +65,10 @@ def other_row(plan: FragmentPlan, other: Other, hidden: Sequence[Totals], chosen
     for i in other.measurements:
         m = plan.measurements[i]
         noise = scale_for(m.sensitivity, m.epsilon * other.ratio)
-        found |= zip(m.columns, add_noise(hidden_sums(plan, m.columns, hidden), noise), strict=True)
+        drawn = in_steps(add_noise(hidden_sums(plan, m.columns, hidden), noise), m.fine)
+        found |= zip(m.columns, drawn, strict=True)
     for clip, cap in zip(plan.clips, chosen, strict=True):
-        noise = scale_for(clip.sensitivity(clip.caps[cap]), clip.epsilon * other.ratio)
-        found |= zip(clip.columns, add_noise(hidden_sums(plan, clip.sums[cap], hidden), noise), strict=True)
+        noise = scale_for(clip.sensitivity(cap), clip.epsilon * other.ratio)
+        drawn = in_steps(add_noise(hidden_sums(plan, clip.sums[cap], hidden), noise), clip.steps(cap))
+        found |= zip(clip.columns, drawn, strict=True)
     return tuple(found.get(column, 0) for column in plan.released)

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from noisegate.errors import Internal
 from noisegate.mechanisms.choice import choice_loss, choose
-from noisegate.mechanisms.clip import choose_clip
+from noisegate.mechanisms.clip import choose_clip, in_steps
 from noisegate.mechanisms.laplace import add_noise, loss
 from noisegate.mechanisms.rank import Ranked, ranked, ranks_loss
 from noisegate.mechanisms.ranking import leaves_of
@@ -38,6 +38,8 @@ def check_parts(plan: FragmentPlan) -> None:
             raise Internal("a clip needs sums for each of its caps")
         if any(len(names) != len(clip.columns) for names in clip.sums):
             raise Internal("a clip needs all of its sums for each of its caps")
+        if clip.fine and (len(clip.fine) != len(clip.caps) or min(clip.fine) < 1):
+            raise Internal("a joint clip needs steps for each of its caps")
     queries = [part.query for part in parts]
     if sorted(queries) != [i for i, q in enumerate(plan.more) if q.leaves]:
         raise Internal("every histogram must be released, and once")
@@ -51,10 +53,9 @@ def parts_loss(plan: FragmentPlan) -> Fraction:
     """What the parts cost by OpenDP's maps. Raises Internal where one costs more than its price."""
     total = Fraction(0)
     for clip in plan.clips:
-        total += _at_most(loss(clip.groups, _histogram_scale(clip)), clip.choice)
-        for cap in clip.caps:  # whichever is chosen
-            spent = _at_most(loss(clip.sensitivity(cap), sum_scale(clip, cap)), clip.epsilon)
-        total += spent
+        total += _at_most(loss(clip.pairs, _histogram_scale(clip)), clip.choice)
+        each = [loss(clip.sensitivity(j), sum_scale(clip, j)) for j in range(len(clip.caps))]
+        total += max(_at_most(spent, clip.epsilon) for spent in each)  # whichever is chosen
     for tree in plan.trees:
         total += _at_most(loss(_tree_sensitivity(tree), _tree_scale(tree)), tree.epsilon)
     for choice in plan.choices:
@@ -71,11 +72,12 @@ def _at_most(spent: Fraction, price: Fraction) -> Fraction:
 
 
 def _histogram_scale(clip: Clip) -> float:
-    return scale_for(clip.groups, clip.choice)
+    return scale_for(clip.pairs, clip.choice)
 
 
-def sum_scale(clip: Clip, cap: int) -> float:
-    return scale_for(clip.sensitivity(cap), clip.epsilon)
+def sum_scale(clip: Clip, chosen: int) -> float:
+    """Of the noise of the sums cut at this cap, by its index, in their own steps."""
+    return scale_for(clip.sensitivity(chosen), clip.epsilon)
 
 
 def _tree_sensitivity(tree: Tree) -> int:
@@ -97,15 +99,17 @@ def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None], chosen: Sequ
 
     Claim: each clip costs its two prices. Because: a unit is in the totals of at most K groups, and in one bucket of
     each: the histogram of all groups together has L1 sensitivity K. Given the cap T that was chosen from it, one unit
-    changes the sums cut at T of K groups, each group's together by at most T (docs/privacy.md, private clips).
+    changes the sums cut at T of K groups, each group's together by at most T. With joint caps it is in the histogram of
+    one of its groups, which may be shown or not: L1 1; and it changes the sums of whichever of its groups are shown
+    together by at most T (docs/privacy.md, private clips).
     """
     found = [column for clip, cap in zip(plan.clips, chosen, strict=True) for column in _clipped(plan, clip, rows, cap)]
     return [tuple(column[i] for column in found) for i in range(len(rows))]
 
 
 def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], chosen: int) -> list[list[int]]:
-    noise = sum_scale(clip, clip.caps[chosen])
-    return [add_noise(_column(plan, name, rows), noise) for name in clip.sums[chosen]]
+    noise, fine = sum_scale(clip, chosen), clip.steps(chosen)
+    return [in_steps(add_noise(_column(plan, name, rows), noise), fine) for name in clip.sums[chosen]]
 
 
 def chosen_caps(plan: FragmentPlan, rows: Sequence[Totals | None], released: int) -> list[int]:
@@ -119,7 +123,7 @@ def _chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], r
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
     price = clip.epsilon / clip.levels
-    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.groups, rows=released, price=price)
+    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.pairs, rows=released, price=price)
 
 
 def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> list[int]:

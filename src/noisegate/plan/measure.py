@@ -18,7 +18,9 @@ class Measurement:
     """A vector of exact integer totals, one entry per (group, column), that gets one draw of noise.
 
     One unit changes the entries of one group by at most `per_group` in L1 (all `columns` together) and touches at most
-    `groups` groups, so the L1 sensitivity of the vector is `groups * per_group`.
+    `groups` groups, so the L1 sensitivity of the vector is at most `groups * per_group`; it is `joint` where the SQL
+    bounds what a unit changes in all of its groups together. All in steps of which `fine` are one of the released
+    numbers, which are rounded after the noise.
     """
 
     columns: tuple[str, ...]  # columns of the engine's result
@@ -27,10 +29,13 @@ class Measurement:
     groups: int
     epsilon: Fraction
     levels: int = 1  # grouping sets at which it is measured, all from the same bounded rows (Levels)
+    joint: int | None = None
+    fine: int = 1
 
     @property
     def sensitivity(self) -> int:
-        return self.levels * self.groups * self.per_group
+        apart = self.groups * self.per_group
+        return self.levels * (apart if self.joint is None else min(self.joint, apart))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,9 @@ class Clip:
     last, in absolute value (`above`). One unit adds at most caps[j] * unit to the entries of sums[j] of a group
     together, and 1 to an entry of `above`, in at most `groups` groups. The choice has the price `choice`, the sums
     that are released `epsilon`.
+
+    With `fine`, caps are *joint*: one unit adds at most caps[j] * unit to the entries of sums[j] of all of its groups
+    together, in steps of which fine[j] are one of the released numbers, and counts in `above` in one group only.
     """
 
     columns: tuple[str, ...]  # of the released rows
@@ -53,10 +61,25 @@ class Clip:
     epsilon: Fraction
     unit: int = 1  # what the caps count, in steps of the sums
     levels: int = 1  # at which the chosen sums are measured
+    fine: tuple[int, ...] = ()
 
-    def sensitivity(self, cap: int) -> int:
-        """L1, of the sums cut at this cap."""
-        return self.levels * self.groups * cap * self.unit
+    @property
+    def pairs(self) -> int:
+        """In how many groups a unit counts in `above`, and may reach the cap: L1 of the histogram."""
+        return 1 if self.fine else self.groups
+
+    @property
+    def per_cap(self) -> int:
+        """L1 of the sums for each unit of the cap, in steps of the released numbers."""
+        return self.levels * self.pairs * self.unit
+
+    def sensitivity(self, chosen: int) -> int:
+        """L1 of sums[chosen], in their own steps."""
+        return self.per_cap * self.caps[chosen] * self.steps(chosen)
+
+    def steps(self, chosen: int) -> int:
+        """Of sums[chosen] in one of the released numbers."""
+        return self.fine[chosen] if self.fine else 1
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -153,6 +176,9 @@ class Selection:
 
     A group is a candidate iff its bounded unit count is >= `group_size_min`; it appears iff that count plus the noise
     of measurement `measurement` (index into FragmentPlan.measurements) is >= `threshold`.
+
+    With `units`, the count is this column, which is tested and never released; what is measured are the units' weights:
+    a unit in m groups adds weight // m to each of them.
     """
 
     measurement: int
@@ -160,6 +186,8 @@ class Selection:
     delta: Decimal
     threshold: int
     other: Other | None = None
+    units: str = ""
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +263,18 @@ class FragmentPlan:
         """The integer totals of all its queries: the columns of Confidential.rows."""
         return self.columns + tuple(c for q in self.more if not q.leaves for c in q.columns)
 
+    @property
+    def tested(self) -> str:
+        """The column with the exact bounded unit count of selected groups; empty where groups are declared."""
+        if not isinstance(self.groups, Selection):
+            return ""
+        return self.groups.units or self.measurements[self.groups.measurement].columns[0]
+
     @cached_property
     def released(self) -> tuple[str, ...]:
         """The columns of Release.rows."""
         inside = {name for clip in self.clips for name in clip.read}
+        inside |= {self.groups.units} if isinstance(self.groups, Selection) else set()
         return tuple(c for c in self.exact if c not in inside) + tuple(n for c in self.clips for n in c.columns)
 
     @property

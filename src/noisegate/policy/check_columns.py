@@ -70,7 +70,7 @@ def bounds_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
 
 def number_settings_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
     for path, name, column, there in columns(policy, facts):
-        for setting in ("grid", "unit_total", "typical"):
+        for setting in ("grid", "unit_total", "unit_total_overall", "typical"):
             value = getattr(column, setting)
             if value is not None and there.base not in NUMBERS:
                 yield Said(
@@ -84,12 +84,13 @@ def number_settings_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
 
 def unit_total_needs_bounds(policy: Policy, facts: DatabaseFacts) -> Says:
     for path, name, column, _ in columns(policy, facts):
-        if column.unit_total is not None and column.bounds is None:
-            yield Said(
-                "warning",
-                (*path, "unit_total"),
-                f"'{name}' has a unit_total and no bounds, so it cannot be summed; write its bounds",
-            )
+        for setting in ("unit_total", "unit_total_overall"):
+            if getattr(column, setting) is not None and column.bounds is None:
+                yield Said(
+                    "warning",
+                    (*path, setting),
+                    f"'{name}' has a {setting} and no bounds, so it cannot be summed; write its bounds",
+                )
 
 
 def domains_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:

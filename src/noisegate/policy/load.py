@@ -50,6 +50,7 @@ HINTS: Final[Mapping[str, str]] = {
     "typical": "write a number inside the bounds",
     "unit": "write a column, like 'unit: user_id', or a chain, like 'unit: order_id -> orders.user_id'",
     "unit_total": "write the most that one unit adds to one group's sum, like '2000'",
+    "unit_total_overall": "write the most that one unit adds to the sums of all groups, like '5000'",
     "views": "write a list of the data server's views, like 'views: [active_users, web.visits]'",
     "unprotected_units": "write a list of columns, like 'unprotected_units: [receiver_id]'",
 }

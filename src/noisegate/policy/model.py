@@ -27,11 +27,12 @@ class Unit(Model):
 
 
 class Column(Model):
-    """What may be known of one column. `bounds` and `unit_total` are in the column's own units."""
+    """What may be known of one column. `bounds`, `unit_total` and `unit_total_overall` are in its own units."""
 
     bounds: tuple[Bound, Bound] | None = None
     grid: Decimal | None = None  # sums are exact multiples of this; None: from the type, else from the bounds
     unit_total: Decimal | None = None  # most that one unit adds, in absolute value, to a group's sum; None: undeclared
+    unit_total_overall: Decimal | None = None  # the same, to all groups of an answer together
     domain: tuple[str, ...] | str | None = None  # a list of values, or 'table.column' of a public table
     typical: Decimal | None = None  # a public centre for averages
     hidden: bool = False
@@ -43,6 +44,7 @@ class Limits(Model):
     groups_per_unit_max: PositiveInt | None = None
     rows_per_group_max: PositiveInt | None = None
     group_size_min: PositiveInt | None = None
+    rows_per_unit_max: PositiveInt | None = None  # over all groups of an answer; None: groups times rows
     values_per_group_max: PositiveInt | None = None  # distinct values; None: rows_per_group_max
     sampled_rows_max: PositiveInt | None = None  # rows in a percentile; None: 5
     join_rows_per_unit_max: PositiveInt | None = None  # on each side of a join of people's rows with people's rows

@@ -212,10 +212,10 @@ def bounds_in_order(policy: Policy) -> Problems:
 def number_settings(policy: Policy) -> Problems:
     for path, _, column in _columns(policy):
         timed = column.bounds is not None and kind_of(column.bounds[0]) != "number"
-        for key in ("grid", "unit_total", "typical"):
+        for key in ("grid", "unit_total", "unit_total_overall", "typical"):
             if timed and getattr(column, key) is not None:
                 yield Problem((*path, key), f"'{key}' is for numbers, and the bounds are dates; leave it out")
-        for key in ("grid", "unit_total"):
+        for key in ("grid", "unit_total", "unit_total_overall"):
             value = getattr(column, key)
             if value is not None and value <= 0:
                 yield Problem((*path, key), f"'{key}' must be above 0; write a positive number")

@@ -4,6 +4,7 @@ The forms (docs/privacy.md, contribution bounding):
 - one row per unit: clamp the row's own values (no grouping by unit);
 - few groups: aggregate per unit and group, clamp;
 - general: aggregate per unit and group, keep at most K groups of each unit, clamp.
+Totals that are bounded over all of a unit's groups together, and weights, look at what was kept once more.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from noisegate.errors import TooComplex
 from noisegate.privacy.joins import condition_sql
 from noisegate.privacy.keys import Key, hash_chain
-from noisegate.privacy.outer import INT4_MAX, Rows, outer_sql, outer_sum
-from noisegate.privacy.totals import Total
+from noisegate.privacy.outer import INT4_MAX, Rows, cells_of, outer_sql, outer_sum
+from noisegate.privacy.totals import WEIGHTS, Total
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.total import Scope
 
@@ -61,16 +62,36 @@ def fragment_sql(
         return _one_row(relation, keys, totals, where)
     names = names_of(totals)
     inner, filled = _per_unit(relation, keys, totals, where)
-    source, alias = inner, "p"
-    if bounds.choose:
-        kept = ", ".join([f"p.k{i}" for i in range(len(keys))] + [f"p.c{i}" for i in range(filled[1])])
-        order = ", ".join([hash_chain(relation.unit, len(keys)), *(f"p.k{i}" for i in range(len(keys)))])
-        rank = f"pg_catalog.row_number() OVER (PARTITION BY p.u ORDER BY {order}) AS rn"
-        source = f"SELECT {kept}, {rank} FROM ({inner}) AS p"
-        alias = "q"
-    kept_rows = f" WHERE q.rn <= {bounds.groups}" if bounds.choose else ""
-    rows = Rows(f"FROM ({source}) AS {alias}{kept_rows}", alias, len(keys))
+    together = any(t.joint is not None or t == WEIGHTS for t in totals)
+    rows = Rows(f"FROM ({inner}) AS p", "p", len(keys))
+    if bounds.choose or together:
+        kept = [f"k{i}" for i in range(len(keys))] + [f"c{i}" for i in range(filled[1])]
+        order = [hash_chain(relation.unit, len(keys))] if bounds.choose else []
+        ranked = ", ".join([*order, *(f"p.k{i}" for i in range(len(keys)))])
+        rank = f"pg_catalog.row_number() OVER (PARTITION BY p.u ORDER BY {ranked}) AS rn"
+        columns = ", ".join(f"p.{name}" for name in (["u", *kept] if together else kept))
+        where = f" WHERE q.rn <= {bounds.groups}" if bounds.choose else ""
+        rows = Rows(f"FROM (SELECT {columns}, {rank} FROM ({inner}) AS p) AS q{where}", "q", len(keys))
+        rows = _together(rows, kept, totals, filled[0]) if together else rows
     return outer_sql(rows, totals, filled[0], names), names
+
+
+def _together(rows: Rows, kept: Sequence[str], totals: Sequence[Total], reads: Sequence[Sequence[str]]) -> Rows:
+    """The same rows, each with what is known of its unit: its sizes, its number of groups, and which row is its first.
+
+    Claim: these are functions of the unit's own kept rows; one of them is the first. Because: windows over the rows of
+    one u, after the choice of groups; row_number() has a total order. A size is a sum of at most K int4.
+    """
+    columns = [f"q.{name}" for name in kept] + ["q.rn = 1 AS first"]
+    columns += ["pg_catalog.count(*) OVER unit AS groups"] if WEIGHTS in totals else []
+    sizes = {
+        cells.size.removeprefix("q."): cells.fill(total.joint.size)
+        for total, cells in zip(totals, cells_of("q", totals, reads), strict=True)
+        if total.joint is not None
+    }
+    columns += [f"pg_catalog.sum(({sql})::pg_catalog.int4) OVER unit AS {name}" for name, sql in sizes.items()]
+    sql = f"SELECT {', '.join(columns)} {rows.sql} WINDOW unit AS (PARTITION BY q.u)"
+    return Rows(f"FROM ({sql}) AS w", "w", rows.keys)
 
 
 def where_sql(relation: PrivateRelation, keys: Sequence[Key], scope: Scope) -> str:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from noisegate.errors import MissingBounds, NoisegateError, Unsupported
 from noisegate.plan.catalog import Snapshot
 from noisegate.policy.model import Column
-from noisegate.privacy.clips import CLIPPED_MIN, clipped
+from noisegate.privacy.clips import CLIPPED_MIN, bounded, clipped
 from noisegate.privacy.totals import UNITS, Limits, Total
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.interval import Interval, hull, meet, point
@@ -165,7 +165,10 @@ def rows(c: Context, condition: str | None, what: str) -> Total:
         spread=c.limits.spread,
         counts=True,
     )
-    return clipped(total, "{0}", 0, cap) if c.clips and cap >= CLIPPED_MIN else total
+    groups, overall = c.limits.groups, c.limits.overall
+    if c.clips and cap >= CLIPPED_MIN:
+        return clipped(total, "{0}", 0, cap, groups, overall)
+    return bounded(total, f"LEAST({{0}}, {cap})", total.outer, cap, 1, groups, overall)
 
 
 def units_with(condition: str, what: str = "units with a row that passes the FILTER") -> Total:
@@ -218,11 +221,23 @@ def unit_total(c: Context, arg: Expr, interval: Interval) -> tuple[Interval, str
     factor, column, multiplied = policy_of(c, arg)
     most = c.limits.rows
     by_rows = hull([point(0), times(interval, most)])
-    if column is None or column.unit_total is None or multiplied:
+    said = (column.unit_total, column.unit_total_overall) if column is not None and not multiplied else ()
+    declared = [total for total in said if total is not None]
+    if not declared:
         how = f"{most} rows x bounds (no unit total declared)" if most > 1 else "one row per unit"
         return by_rows, how, False
-    total = Fraction(column.unit_total) * abs(factor)
+    total = Fraction(min(declared)) * abs(factor)
     return meet(by_rows, Interval(-total, total)), "declared unit total", True
+
+
+def unit_total_overall(c: Context, arg: Expr, interval: Interval) -> Fraction | None:
+    """The most that one unit is said to add to the sums of all of its groups together, in the expression's own units:
+    by the column's total, or by the number of its rows. The clamp stands in the SQL here, too."""
+    factor, column, multiplied = policy_of(c, arg)
+    said = [interval.magnitude * c.limits.overall] if c.limits.overall is not None else []
+    if column is not None and column.unit_total_overall is not None and not multiplied:
+        said.append(Fraction(column.unit_total_overall) * abs(factor))
+    return min(said, default=None)
 
 
 def times(interval: Interval, most: int) -> Interval:

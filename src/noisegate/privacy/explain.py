@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from textwrap import wrap
 
 from noisegate.mechanisms.ranking import COUNT_SHARE, leaf_width, leaves_of, rank_scale
 from noisegate.mechanisms.scale import scale_for, standard_deviation
@@ -16,6 +15,7 @@ from noisegate.mechanisms.shape import shape_for
 from noisegate.plan.measure import FragmentPlan, Measurement, Other, Rank, Selection, StatementPlan, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import Answer, Total
+from noisegate.privacy.wrapping import wrapped
 
 WIDTH = 110  # of the lines that the engine's SQL is cut into, at blanks
 
@@ -34,10 +34,7 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
     if plan.keys:
         lines.append("  Group key: " + ", ".join(k.sql for k in plan.keys))
     if isinstance(plan.groups, Selection):
-        lines.append(
-            f"  Groups appear with at least {plan.groups.group_size_min} units and a noisy count of at least "
-            f"{plan.groups.threshold}"
-        )
+        lines.append(f"  Groups appear with at least {plan.groups.group_size_min} units and {_threshold(plan.groups)}")
         lines += ["  " + line for line in _other(plan, plan.groups.other)]
     elif plan.groups.hide_below is not None:
         lines.append(f"  Declared groups with a noisy unit count below {plan.groups.hide_below} are left out")
@@ -46,8 +43,15 @@ def _fragment(index: int, plan: FragmentPlan, a: Analysis) -> list[str]:
         lines.append(f"  Expected error of {text}: {expected_error(answer, plan, a)}")
     for n, sql in enumerate(filter(None, (plan.sql, *(q.sql for q in plan.more)))):
         lines.append("  Engine SQL:" if n == 0 else f"  Engine SQL of query {n + 1}, in the same snapshot:")
-        lines += wrap(sql, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+        lines += wrapped(sql, WIDTH, "    ")
     return lines
+
+
+def _threshold(selection: Selection) -> str:
+    if not selection.units:
+        return f"a noisy count of at least {selection.threshold}"
+    least = selection.threshold / selection.weight
+    return f"a noisy weight of at least {least:.6g}, where each unit weighs 1 in all of its groups together"
 
 
 def _other(plan: FragmentPlan, other: Other | None) -> list[str]:
@@ -55,10 +59,8 @@ def _other(plan: FragmentPlan, other: Other | None) -> list[str]:
         return []
     key = ", ".join(text or "NULL" for text in other.key)
     vectors = [plan.measurements[i] for i in other.measurements]
-    scales = [f"{m.what}: {scale_for(m.sensitivity, m.epsilon * other.ratio):.6g}" for m in vectors]
-    scales += [
-        f"{c.what}: {scale_for(c.sensitivity(1), c.epsilon * other.ratio):.6g} per unit of clip" for c in plan.clips
-    ]
+    scales = [f"{m.what}: {scale_for(m.sensitivity, m.epsilon * other.ratio) / m.fine:.6g}" for m in vectors]
+    scales += [f"{c.what}: {scale_for(c.per_cap, c.epsilon * other.ratio):.6g} per unit of clip" for c in plan.clips]
     share = float(other.ratio / (1 + other.ratio))
     return [
         f"One further row ({key}): totals of the groups that are not shown, {share:.0%} of the price of each total",
@@ -71,19 +73,20 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
     lines = []
     plain = iter(plan.measurements)
     clips = iter(plan.clips)
-    for total in a.totals:
+    for total, _ in a.measured:
         lines.append(f"Measurement: {total.what}{_used(total, a)}")
         if total.caps:
             c = next(clips)
             lines.append(
-                f"  clip chosen privately, {float(c.choice / (c.choice + c.epsilon)):.0%} of the price, at most "
+                f"  clip chosen privately{', on all groups of a unit together' if c.fine else ''}, "
+                f"{float(c.choice / (c.choice + c.epsilon)):.0%} of the price, at most "
                 f"{c.caps[-1]}; epsilon {show(c.choice + c.epsilon)}, discrete Laplace of scale "
-                f"{scale_for(c.sensitivity(1), c.epsilon):.6g} per unit of clip{_at_levels(c.levels)}"
+                f"{scale_for(c.per_cap, c.epsilon):.6g} per unit of clip{_at_levels(c.levels)}"
             )
             continue
         m = next(plain)
         lines.append(
-            f"  {total.unit_rows}; sensitivity {m.sensitivity} ({m.groups} x {m.per_group}{_at_levels(m.levels)}), "
+            f"  {total.unit_rows}; sensitivity {m.sensitivity // m.fine} ({_bound(m)}{_at_levels(m.levels)}), "
             f"epsilon {show(m.epsilon)}, discrete Laplace of scale {noise_scale(m):.6g}"
         )
     lines += [line for t in plan.trees for line in _tree(t)]
@@ -92,6 +95,10 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
         lines.append(f"Choice: {choice.what}, at most {choice.rows} of a unit per group")
         lines.append(f"  permute-and-flip over {plan.more[choice.query].leaves} values, epsilon {show(choice.epsilon)}")
     return lines
+
+
+def _bound(m: Measurement) -> str:
+    return f"{m.groups} x {m.per_group}" if m.joint is None else f"in {m.groups} groups together"
 
 
 def _at_levels(levels: int) -> str:
@@ -126,7 +133,7 @@ def _rank(rank: Rank) -> list[str]:
 
 
 def noise_scale(m: Measurement) -> float:
-    return scale_for(m.sensitivity, m.epsilon)
+    return scale_for(m.sensitivity, m.epsilon) / m.fine
 
 
 def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
@@ -157,8 +164,8 @@ def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
     if total.caps:
         capped = [t.identity for t in a.totals if t.caps]
         clip = plan.clips[capped.index(total.identity)]
-        return scale_for(clip.sensitivity(1), clip.epsilon)
-    plain = [t.identity for t in a.totals if not t.caps]
+        return scale_for(clip.per_cap, clip.epsilon)
+    plain = [t.identity for t, _ in a.measured if not t.caps]
     return noise_scale(plan.measurements[plain.index(total.identity)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from noisegate.privacy.clips import CLIPPED_MIN, clipped_rows
+from noisegate.privacy.clips import CLIPPED_MIN, bounded, clipped_rows
 from noisegate.privacy.context import (
     Context,
     arguments,
@@ -97,7 +97,11 @@ def mean_pair(c: Context, arg: Expr | None = None, passes: str | None = None) ->
         pair=steps,
     )
     if c.clips and not forced and cap >= CLIPPED_MIN:
-        total = clipped_rows(total, "{1}", cap, lambda most: both_sums(most, steps), steps)
+        groups, overall = c.limits.groups, c.limits.overall
+        total = clipped_rows(total, "{1}", cap, lambda most: both_sums(most, steps), steps, groups, overall)
+    elif not forced and not c.limits.one_row:
+        size = f"LEAST({{1}}, {cap})"
+        total = bounded(total, size, total.outer, cap, steps, c.limits.groups, c.limits.overall)
     return Pair(total, grid, low, high)
 
 

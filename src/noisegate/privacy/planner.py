@@ -7,7 +7,7 @@ rows. `analyse` does all but the price; pricing.py turns analyses into plans.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noisegate.errors import about
 from noisegate.plan.catalog import Snapshot
@@ -19,12 +19,13 @@ from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_o
 from noisegate.privacy.caps import described
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
+from noisegate.privacy.outer import INT4_MAX
 from noisegate.privacy.passing import present
 from noisegate.privacy.quantiles import alone
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.rules import resolver_of
 from noisegate.privacy.strict import check_strict
-from noisegate.privacy.totals import UNITS, Answer, Leaves, Limits, Total, leaves_of, shared, totals_of
+from noisegate.privacy.totals import UNITS, WEIGHTS, Answer, Leaves, Limits, Total, leaves_of, shared, totals_of
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import Const, Span
 from noisegate.query.fragment import Fragment
@@ -66,6 +67,17 @@ class Analysis:
         return self.levels.asked if self.levels is not None else 1
 
     @property
+    def weighed(self) -> bool:
+        """Whether groups are selected by weights, and the number of units is only tested."""
+        return WEIGHTS in self.totals
+
+    @property
+    def measured(self) -> list[tuple[Total, tuple[str, ...]]]:
+        """The totals that get noise and a price, with their columns."""
+        pairs = zip(self.totals, self.columns, strict=True)
+        return [(total, names) for total, names in pairs if not (self.weighed and total == UNITS)]
+
+    @property
     def selects(self) -> bool:
         """Whether groups are selected from data, at a price in delta."""
         return self.declared is None
@@ -93,7 +105,7 @@ def analyse(
     one_group = resolver.is_of_unit(fragment.keys, relation)
     known = 1 if one_group else None if declared is None else len(declared)
     bounds = bounds_for(relation, keys, known, limits.groups_per_unit_max)
-    rows = limits_for(relation.one_row_per_unit, limits)
+    rows = replace(limits_for(relation.one_row_per_unit, limits), groups=bounds.groups)
     aggregator = Aggregator(resolver, relation, snapshot, rows)
     types = [o.sql for o in outputs[len(keys) :]]
     answers = shared(
@@ -104,8 +116,11 @@ def analyse(
     answers = alone(answers, None if declared is None else len(declared))
     hide = bool(keys) and declared is not None and not (whole or snapshot.policy.answers.show_empty_groups)
     totals, leaves = totals_of(answers), leaves_of(answers)
+    weighed = declared is None and bounds.groups > 1 and UNITS not in totals
     if (declared is None or hide) and UNITS not in totals:
         totals.append(UNITS)
+    if weighed:
+        totals.append(WEIGHTS)
     if not totals and not leaves:  # SELECT DISTINCT over declared keys: nothing of the data is asked
         totals.append(UNITS)
     totals.sort(key=lambda t: t.distinct is not None)
@@ -145,12 +160,13 @@ def limits_for(one_row: bool, limits: PolicyLimits) -> Limits:
     """C, V and M of a fragment."""
     if one_row:
         return Limits(1, True)
-    rows = limits.rows_per_group_max or 1
+    rows = min(limits.rows_per_group_max or 1, limits.rows_per_unit_max or INT4_MAX)
     return Limits(
         rows,
         False,
         min(limits.values_per_group_max or rows, rows),
         min(limits.sampled_rows_max or SAMPLED_ROWS_MAX, rows),
+        overall=limits.rows_per_unit_max,
     )
 
 

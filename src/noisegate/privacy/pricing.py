@@ -14,7 +14,7 @@ from noisegate.mechanisms.clip import SHARE_GROUPED, SHARE_UNGROUPED
 from noisegate.mechanisms.ranking import rank_scale
 from noisegate.mechanisms.scale import scale_for
 from noisegate.mechanisms.shape import check_nodes
-from noisegate.mechanisms.threshold import delta_per_group, threshold
+from noisegate.mechanisms.threshold import delta_per_group, threshold, weighted_threshold
 from noisegate.plan.measure import (
     Charge,
     Choice,
@@ -36,7 +36,7 @@ from noisegate.plan.measure import (
 )
 from noisegate.privacy.other import adds_up
 from noisegate.privacy.planner import Analysis
-from noisegate.privacy.totals import UNITS, Answer, Leaves, Total
+from noisegate.privacy.totals import UNITS, WEIGHT, WEIGHTS, Answer, Leaves, Total
 
 HIDING_SHARE = Fraction(1, 10)  # of a fragment's price, for a unit count that only hides declared groups
 SELECTION_LEAST, SELECTION_MOST = Fraction(1, 20), Fraction(1, 4)  # the same, where it only selects groups
@@ -70,18 +70,17 @@ def _divide_down(x: Decimal, parts: int) -> Decimal:
 def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     prices = allocate(epsilon, [*_total_parts(a, epsilon, delta), *(_leaves_part(a, one) for one in a.leaves)])
     read = _read_by_other(a)
-    of_totals = list(zip(a.totals, a.columns, prices, strict=False))
+    of_totals = [(total, names, paid) for (total, names), paid in zip(a.measured, prices, strict=False)]
+    plain = [total for total, _ in a.measured if not total.caps]
     measurements = tuple(
-        Measurement(names, total.what, total.per_group, a.bounds.groups, _own(paid, total in read), _levels(a))
-        for total, names, paid in of_totals
-        if not total.caps
+        _measurement(a, total, names, _own(paid, total in read)) for total, names, paid in of_totals if not total.caps
     )
     groups: DeclaredGroups | Selection
-    units = next((i for i, m in enumerate(measurements) if m.columns == _units_column(a)), None)
+    counted = WEIGHTS if a.weighed else UNITS
+    units = plain.index(counted) if counted in plain else None
     if a.declared is None:
         assert units is not None
         groups = _selection(a, units, measurements[units], delta)
-        plain = [total for total in a.totals if not total.caps]
         if a.other is not None:
             which = tuple(i for i, total in enumerate(plain) if total in read)
             groups = replace(groups, other=Other(a.other, which, OTHER_SHARE / (1 - OTHER_SHARE)))
@@ -91,7 +90,7 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
         GroupKey(f"k{i}", text, output.sql, output.collation)
         for i, (text, output) in enumerate(zip(a.fragment.key_texts, a.outputs, strict=False))
     )
-    trees, choices, ranks = _histogram_parts(a, prices[len(a.totals) :])
+    trees, choices, ranks = _histogram_parts(a, prices[len(a.measured) :])
     plan = FragmentPlan(
         a.sql,
         _secrets(a),
@@ -113,6 +112,16 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     if isinstance(groups, DeclaredGroups):
         check_nodes(plan, len(groups.rows))
     return plan
+
+
+def _measurement(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> Measurement:
+    """In all groups together: weights, and what the policy caps; that in its own steps."""
+    if total.joint is None or total.joint.cap is None:
+        whole = WEIGHT if total == WEIGHTS else None
+        return Measurement(names, total.what, total.per_group, a.bounds.groups, paid, _levels(a), whole)
+    (fine,) = total.fine
+    whole, most = total.joint.cap * total.cap_unit * fine, total.per_group * fine
+    return Measurement(names, total.what, most, a.bounds.groups, paid, _levels(a), whole, fine)
 
 
 def _read_by_other(a: Analysis) -> tuple[Total, ...]:
@@ -160,31 +169,33 @@ def _secrets(a: Analysis) -> int:
     return next((n for n in (2, 1) if any(f"{{secret:{n - 1}}}" in sql for sql in texts)), 0)
 
 
-def _units_column(a: Analysis) -> tuple[str, ...]:
-    return next((names for total, names in zip(a.totals, a.columns, strict=True) if total == UNITS), ())
-
-
 def _total_parts(a: Analysis, epsilon: Fraction, delta: Decimal) -> list[Part]:
     """Sizes are what a unit is thought to add, as a share of the most that it may. A unit count that nobody asked for,
     and one that would get less and selects groups, gets what selecting or hiding needs."""
     asked = {t.identity for answer in a.answers for t in answer.totals}
-    parts = [Part(s := a.bounds.groups * t.per_group, Fraction(s, t.spread)) for t in a.totals]
-    if len(parts) + len(a.leaves) == 1 or UNITS not in a.totals:
+    totals = [total for total, _ in a.measured]
+    parts = [Part(s := a.bounds.groups * t.per_group, Fraction(s, t.spread)) for t in totals]
+    counted = WEIGHTS if a.weighed else UNITS
+    if len(parts) + len(a.leaves) == 1 or counted not in totals:
         return parts
-    units = a.totals.index(UNITS)
+    units = totals.index(counted)
     needed = _selection_share(a, epsilon, delta) if a.selects else HIDING_SHARE
-    others = sum(t.spread for t in a.totals) - 1 + TREE_SPREAD * len(a.leaves)
-    if UNITS.identity not in asked or (a.selects and Fraction(1, 1 + others) < needed):
+    others = sum(t.spread for t in totals) - 1 + TREE_SPREAD * len(a.leaves)
+    if counted.identity not in asked or (a.selects and Fraction(1, 1 + others) < needed):
         parts[units] = Part(parts[units].sensitivity, Fraction(1), needed)
     return parts
 
 
 def _selection_share(a: Analysis, epsilon: Fraction, delta: Decimal) -> Fraction:
-    """The share with which groups of SELECTION_AIM units pass: the threshold is about k + K/share * ln(K/delta)."""
+    """The share with which groups of SELECTION_AIM units pass: the threshold is about k + K/share * ln(K/delta).
+
+    Of weights it is k + ln(K/delta)/share, and units are thought to be in the root of K groups.
+    """
     if delta <= 0:
         return SELECTION_MOST
-    distance = max(SELECTION_AIM - a.group_size_min, a.group_size_min)
-    needed = a.bounds.groups * math.log(a.bounds.groups / float(delta)) / distance
+    most, k = a.bounds.groups, a.group_size_min
+    aim, noise = (SELECTION_AIM / math.sqrt(most), 1) if a.weighed else (SELECTION_AIM, most)
+    needed = noise * math.log(most / float(delta)) / max(aim - k, k)
     share = Fraction(round(needed / float(epsilon) * 1000), 1000)
     return min(max(share, SELECTION_LEAST), SELECTION_MOST)
 
@@ -213,6 +224,7 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
         rest,
         total.cap_unit,
         _levels(a),
+        total.fine,
     )
 
 
@@ -256,6 +268,10 @@ def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal
             hint="Group by a column whose domain the policy declares.",
         )
     scale = scale_for(measurement.sensitivity, measurement.epsilon)
+    if a.weighed:
+        units = next(names[0] for total, names in zip(a.totals, a.columns, strict=True) if total == UNITS)
+        least = weighted_threshold(a.group_size_min, scale, delta, WEIGHT, measurement.groups)
+        return Selection(index, a.group_size_min, delta, least, units=units, weight=WEIGHT)
     least = threshold(a.group_size_min, scale, delta_per_group(delta, measurement.groups))
     return Selection(index, a.group_size_min, delta, least)
 

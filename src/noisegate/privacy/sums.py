@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from noisegate.privacy.clips import CLIPPED_MIN, clipped
+from noisegate.privacy.clips import CLIPPED_MIN, bounded, clipped
 from noisegate.privacy.context import (
     Context,
     arguments,
@@ -15,6 +15,7 @@ from noisegate.privacy.context import (
     present,
     rows,
     unit_total,
+    unit_total_overall,
 )
 from noisegate.privacy.grid import choose_grid
 from noisegate.privacy.means import mean_pair
@@ -48,8 +49,14 @@ def sum_of(c: Context) -> Answer:
         spread=DECLARED_SPREAD if declared else 2 * c.limits.spread,
     )
     private = c.clips and not declared and total.per_group >= CLIPPED_MIN
+    said = unit_total_overall(c, arg, value.bound)
+    overall = max(grid.up(said), 1) if said is not None else None
     if private:
-        total, how = clipped(total, "COALESCE({0}, 0)", low, high), "clip chosen privately"
+        clip = clipped(total, "COALESCE({0}, 0)", low, high, c.limits.groups, overall)
+        total, how = clip, "clip chosen privately"
+    elif not c.limits.one_row:
+        size = f"pg_catalog.abs({total.outer[0]})" if low < 0 else total.outer[0]
+        total = bounded(total, size, total.outer, total.per_group, 1, c.limits.groups, overall)
     sum_sql = f"{{0}} * {number(grid.step)}"
     if value.type == "numeric" and value.scale is not None and value.scale > grid.digits:
         sum_sql = f"pg_catalog.round({sum_sql}, {value.scale})"  # as many decimals as the column has

@@ -29,6 +29,20 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Joint:
+    """A cap on what a unit adds in all of its groups together. SQL over the columns of `inner`, never NULL: `size` of
+    the unit in one group (0 or more, an int4), which is added up over its groups; `sums`: its integers there, whose
+    absolute values are together at most `unit` times that size. A unit of size S beyond a cap R adds R times
+    trunc(sum * 2^bits / S) in steps of 2^-bits, cut to `fine` of Total. cap: the one that the policy declares; None
+    where caps are chosen privately."""
+
+    size: str
+    sums: tuple[str, ...]
+    bits: int
+    cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Distinct:
     """The distinct values of an expression over a row, per group: at most `values` of each unit. NULLs do not count.
     `sql` is canonical: equal values have equal bytes."""
@@ -69,6 +83,8 @@ class Total:
     caps: tuple[int, ...] = ()
     cap_unit: int = 1
     cut: Cut | None = None
+    joint: Joint | None = None
+    fine: tuple[int, ...] = ()
     spread: int = 1
     counts: bool = False  # of rows or units: never negative
     pair: int = 0  # its two columns add up to so many steps per row
@@ -79,7 +95,8 @@ class Leaves:
     """A histogram of a row's `leaf` (an integer in [0, size), NULL where the row does not count), per group.
 
     keep: which leaves of a unit count in a group: 'sample' (at most `rows` of them, chosen by a keyed hash), 'least' or
-    'greatest' (its own extreme), 'each' (every leaf, at most `rows` times). `steps`: of the axis that leaves cut up;
+    'greatest' (its own extreme), 'each' (every leaf, at most `rows` times), 'once' (every
+    leaf once, and so at most `rows` of them). `steps`: of the axis that leaves cut up;
     0 where leaves are values of a list. kind: the part of the plan that reads it: 'tree', 'choice' or 'rank', of which
     `asked` is the aggregate and the fraction.
     """
@@ -98,12 +115,15 @@ class Leaves:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """rows: the most rows of one unit that count in one group (C); values: the most distinct values (V); sampled: the
-    most rows in a quantile (M). All are 1 where a unit has one row."""
+    most rows in a quantile (M). All are 1 where a unit has one row. groups: in how many a unit may be (K); overall: the
+    most rows in all of them together, where the policy says."""
 
     rows: int
     one_row: bool
     values: int = 1
     sampled: int = 1
+    groups: int = 1
+    overall: int | None = None
 
     @property
     def spread(self) -> int:
@@ -112,6 +132,16 @@ class Limits:
 
 
 UNITS = Total(("units",), "units per group", (), ("1",), ("1",), 1, "each unit counts once", counts=True)
+WEIGHT = 720720  # of a unit: divided by each number up to 16 without remainder
+WEIGHTS = Total(
+    ("weights",),
+    f"weight of units per group, in steps of 1/{WEIGHT}",
+    (),
+    (f"{WEIGHT} / {{groups}}",),
+    (),
+    WEIGHT,
+    "a unit weighs 1, in equal parts in each of its groups",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +196,14 @@ def leaves_of(answers: Iterable[Answer]) -> list[Leaves]:
 
 __all__ = [
     "UNITS",
+    "WEIGHT",
+    "WEIGHTS",
     "Answer",
     "Axis",
     "Cut",
     "Distinct",
     "Flag",
+    "Joint",
     "Leaves",
     "Limits",
     "Total",
