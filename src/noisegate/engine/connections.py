@@ -16,7 +16,7 @@ import asyncpg
 
 from noisegate.engine.generated import Settings, set_sql
 from noisegate.engine.interface import Table
-from noisegate.engine.opening import begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
+from noisegate.engine.opening import STATE_SQL, begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
 
 CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
@@ -32,13 +32,22 @@ class Drifted(Exception):
 @dataclass(eq=False, slots=True)
 class Connection:
     """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set. `prepared`: what was
-    parsed on it, by the digests of the plans."""
+    parsed on it, by the digests of the plans. `begun`: the tables that its transaction was found to be on; `state` and
+    `checked`: a state of the database, and tables that were what they are in it."""
 
     driver: Any
     check_sql: str
     shown: list[str]
     drifted: bool = False
     prepared: dict[str, Any] = field(default_factory=dict)
+    begun: frozenset[Table] = frozenset()
+    state: str = ""
+    checked: frozenset[Table] = frozenset()
+
+    def failed(self) -> None:
+        """Nothing that is known of it counts any more."""
+        self.prepared.clear()
+        self.begun = self.checked = frozenset()
 
     def keep(self, digest: str, prepared: Any) -> None:
         while len(self.prepared) >= PREPARED_MAX:
@@ -47,14 +56,24 @@ class Connection:
 
     async def begin(self, tables: Iterable[Table]) -> bool:
         """A transaction on these tables; False where one of them is not what it was. Raises Drifted."""
-        wanted = sorted(set(tables))
+        self.begun, wanted = frozenset(), frozenset(tables)
+        state = self.state if wanted <= self.checked else ""
         try:
-            await self.driver.execute(f"{begin_sql(wanted)}; {execute_sql(wanted, self.shown)}")
+            await self.driver.execute(f"{begin_sql(wanted)}; {execute_sql(wanted, self.shown, state)}")
         except asyncpg.DivisionByZeroError:
             await self.driver.execute("ROLLBACK")
-        else:
-            return True
-        return await self._begin_slowly(wanted)
+            if not await self._begin_slowly(sorted(wanted)):
+                return False
+        self.begun = wanted
+        return True
+
+    async def end(self) -> None:
+        """Roll the transaction back. Tables that were found in it need not be looked at again in the same state."""
+        if self.begun:
+            state = await self.driver.fetchval(STATE_SQL) or ""
+            self.checked = self.begun | (self.checked if state == self.state else frozenset())
+            self.state, self.begun = state, frozenset()
+        await self.driver.execute("ROLLBACK")
 
     async def _begin_slowly(self, wanted: list[Table]) -> bool:
         """The same in two steps: says what differs."""
@@ -147,7 +166,7 @@ class Connections:
         driver = connection.driver
         try:
             async with asyncio.timeout(RETURN_TIMEOUT_S):
-                await driver.execute("ROLLBACK")
+                await connection.end()
         except Exception:
             driver.terminate()
         self._out.discard(connection)

@@ -19,6 +19,14 @@ _WHILE_CHECKING: Final[Settings] = (("plan_cache_mode", "force_generic_plan"), (
 _AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", "on"))
 _CHECK: Final = "_ng_check"
 
+# What the transaction sees, as the transactions that had ended when it began: catalogs too, whose rows are versioned
+# like all others. Fingerprints use nothing that is updated in place. NULL on a standby, whose snapshots do not list the
+# transactions in progress.
+_STATE: Final = (
+    "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_snapshot()::pg_catalog.text END"
+)
+STATE_SQL: Final = f"SELECT {_STATE}"
+
 
 def begin_sql(tables: Iterable[Table]) -> str:
     """Statements, none of which takes a snapshot, that begin a transaction on these tables.
@@ -46,20 +54,22 @@ def check_sql(fingerprints_sql: str, settings: Settings) -> str:
 
 
 def prepare_sql(fingerprints_sql: str, settings: Settings) -> str:
-    """Prepares the same with $3 the fingerprints and $4 the settings that are expected. Means the same under every
-    search_path. Its first column cannot be computed where it finds others."""
-    same = (
-        f"ARRAY({fingerprints_sql}) OPERATOR(pg_catalog.=) $3::pg_catalog.text[] "
-        f"AND {shown_sql(settings)} OPERATOR(pg_catalog.=) $4::pg_catalog.text[]"
-    )
-    return f"PREPARE {_CHECK} AS SELECT 1 OPERATOR(pg_catalog./) CASE WHEN {same} THEN 1 ELSE 0 END, {_ends()}"
+    """Prepares the same with $3 the fingerprints and $4 the settings that are expected, $5 a state in which the
+    fingerprints were found before. Means the same under every search_path. Its first column cannot be computed where
+    it finds others. In the same state of the database the catalog is the same: then fingerprints are not computed.
+    """
+    same = f"{shown_sql(settings)} OPERATOR(pg_catalog.=) $4::pg_catalog.text[]"
+    before = f"coalesce({_STATE} OPERATOR(pg_catalog.=) $5::pg_catalog.text, false)"
+    found = f"ARRAY({fingerprints_sql}) OPERATOR(pg_catalog.=) $3::pg_catalog.text[]"
+    right = f"CASE WHEN NOT {same} THEN 0 WHEN {before} THEN 1 WHEN {found} THEN 1 ELSE 0 END"
+    return f"PREPARE {_CHECK} AS SELECT 1 OPERATOR(pg_catalog./) {right}, {_ends()}"
 
 
-def execute_sql(tables: Iterable[Table], shown: Sequence[str]) -> str:
+def execute_sql(tables: Iterable[Table], shown: Sequence[str], state: str = "") -> str:
     """Runs what `prepare_sql` prepared; raises division_by_zero unless all is as expected."""
     wanted = sorted(set(tables))
     columns = [_array([table[i] for table in wanted]) for i in range(3)]
-    return f"EXECUTE {_CHECK} ({', '.join(columns)}, {_array(shown)})"
+    return f"EXECUTE {_CHECK} ({', '.join(columns)}, {_array(shown)}, {_literal(state)})"
 
 
 def _ends() -> str:

@@ -67,7 +67,7 @@ class PostgresEngine:
         try:
             yield PostgresSnapshot(connection, self._timeout_s)
         except BaseException:
-            connection.prepared.clear()
+            connection.failed()
             raise
         finally:
             self._connections.give_back(connection)
