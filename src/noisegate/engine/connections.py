@@ -16,7 +16,7 @@ import asyncpg
 
 from noisegate.engine.generated import Settings, set_sql
 from noisegate.engine.interface import Table
-from noisegate.engine.opening import STATE_SQL, begin_sql, check_sql, execute_sql, prepare_sql, shown_sql
+from noisegate.engine.opening import STATE_SQL, begin_sql, check_sql, execute_sql, prepare_sql, same_sql, shown_sql
 
 CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
@@ -33,7 +33,8 @@ class Drifted(Exception):
 class Connection:
     """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set. `prepared`: what was
     parsed on it, by the digests of the plans. `begun`: the tables that its transaction was found to be on; `state` and
-    `checked`: a state of the database, and tables that were what they are in it."""
+    `checked`: a state of the database, and tables that were what they are in it; `steady`: the last transactions were
+    in the same state, so the next may be."""
 
     driver: Any
     check_sql: str
@@ -43,6 +44,7 @@ class Connection:
     begun: frozenset[Table] = frozenset()
     state: str = ""
     checked: frozenset[Table] = frozenset()
+    steady: bool = False
 
     def failed(self) -> None:
         """Nothing that is known of it counts any more."""
@@ -57,9 +59,10 @@ class Connection:
     async def begin(self, tables: Iterable[Table]) -> bool:
         """A transaction on these tables; False where one of them is not what it was. Raises Drifted."""
         self.begun, wanted = frozenset(), frozenset(tables)
-        state = self.state if wanted <= self.checked else ""
+        known = self.steady and wanted <= self.checked
+        check = same_sql(self.state, self.shown) if known else execute_sql(wanted, self.shown)
         try:
-            await self.driver.execute(f"{begin_sql(wanted)}; {execute_sql(wanted, self.shown, state)}")
+            await self.driver.execute(f"{begin_sql(wanted)}; {check}")
         except asyncpg.DivisionByZeroError:
             await self.driver.execute("ROLLBACK")
             if not await self._begin_slowly(sorted(wanted)):
@@ -71,7 +74,8 @@ class Connection:
         """Roll the transaction back. Tables that were found in it need not be looked at again in the same state."""
         if self.begun:
             state = await self.driver.fetchval(STATE_SQL) or ""
-            self.checked = self.begun | (self.checked if state == self.state else frozenset())
+            self.steady = bool(state) and state == self.state
+            self.checked = self.begun | (self.checked if self.steady else frozenset())
             self.state, self.begun = state, frozenset()
         await self.driver.execute("ROLLBACK")
 

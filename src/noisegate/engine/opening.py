@@ -17,7 +17,7 @@ from noisegate.engine.interface import Table
 # follows is planned as the server likes.
 _WHILE_CHECKING: Final[Settings] = (("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"))
 _AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", "on"))
-_CHECK: Final = "_ng_check"
+_CHECK, _SAME = "_ng_check", "_ng_same"
 
 # What the transaction sees, as the transactions that had ended when it began: catalogs too, whose rows are versioned
 # like all others. Fingerprints use nothing that is updated in place. NULL on a standby, whose snapshots do not list the
@@ -54,22 +54,32 @@ def check_sql(fingerprints_sql: str, settings: Settings) -> str:
 
 
 def prepare_sql(fingerprints_sql: str, settings: Settings) -> str:
-    """Prepares the same with $3 the fingerprints and $4 the settings that are expected, $5 a state in which the
-    fingerprints were found before. Means the same under every search_path. Its first column cannot be computed where
-    it finds others. In the same state of the database the catalog is the same: then fingerprints are not computed.
-    """
-    same = f"{shown_sql(settings)} OPERATOR(pg_catalog.=) $4::pg_catalog.text[]"
-    before = f"coalesce({_STATE} OPERATOR(pg_catalog.=) $5::pg_catalog.text, false)"
+    """Prepares two forms of the same that find what is expected, or cannot compute their first column: _CHECK ($3 the
+    fingerprints, $4 the settings) and _SAME ($1 a state in which the fingerprints were found before, $2 the settings).
+    Both mean the same under every search_path."""
+    shown = f"{shown_sql(settings)} OPERATOR(pg_catalog.=)"
     found = f"ARRAY({fingerprints_sql}) OPERATOR(pg_catalog.=) $3::pg_catalog.text[]"
-    right = f"CASE WHEN NOT {same} THEN 0 WHEN {before} THEN 1 WHEN {found} THEN 1 ELSE 0 END"
-    return f"PREPARE {_CHECK} AS SELECT 1 OPERATOR(pg_catalog./) {right}, {_ends()}"
+    return (
+        f"PREPARE {_CHECK} AS {_only_if(f'{shown} $4::pg_catalog.text[] AND {found}')}; "
+        f"PREPARE {_SAME} AS "
+        + _only_if(f"{shown} $2::pg_catalog.text[] AND {_STATE} OPERATOR(pg_catalog.=) $1::pg_catalog.text")
+    )
 
 
-def execute_sql(tables: Iterable[Table], shown: Sequence[str], state: str = "") -> str:
-    """Runs what `prepare_sql` prepared; raises division_by_zero unless all is as expected."""
+def _only_if(condition: str) -> str:
+    return f"SELECT 1 OPERATOR(pg_catalog./) CASE WHEN {condition} THEN 1 ELSE 0 END, {_ends()}"
+
+
+def execute_sql(tables: Iterable[Table], shown: Sequence[str]) -> str:
+    """Looks at the tables; raises division_by_zero unless all is as expected."""
     wanted = sorted(set(tables))
     columns = [_array([table[i] for table in wanted]) for i in range(3)]
-    return f"EXECUTE {_CHECK} ({', '.join(columns)}, {_array(shown)}, {_literal(state)})"
+    return f"EXECUTE {_CHECK} ({', '.join(columns)}, {_array(shown)})"
+
+
+def same_sql(state: str, shown: Sequence[str]) -> str:
+    """Raises division_by_zero unless the database is in this state: then the catalog is the same, too."""
+    return f"EXECUTE {_SAME} ({_literal(state)}, {_array(shown)})"
 
 
 def _ends() -> str:
