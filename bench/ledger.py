@@ -1,6 +1,8 @@
-"""What a charge costs: the gate's own time, the disk's time, and charges per second from many sessions.
+"""What a charge costs in both stores: the gate's own time, the disk's time, and charges per second from many sessions.
 
 python bench/ledger.py [FOLDER]     (the folder decides which disk; default: the current one)
+
+PostgreSQL is the embedded one with its own settings, fsync on, in the same folder, on a unix socket.
 """
 
 from __future__ import annotations
@@ -11,18 +13,26 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+
+import psycopg
 
 from noisegate.ledger import audit
 from noisegate.ledger.accounts import AccountLimit, analyst_account, dataset_account
 from noisegate.ledger.asynchronous import AsyncLedger
 from noisegate.ledger.audit import AuditEntry
+from noisegate.ledger.interface import Ledger
+from noisegate.ledger.postgres import PostgresLedger
 from noisegate.ledger.sqlite import SqliteLedger
 from noisegate.plan.measure import Charge
+from noisegate.room.embedded import EmbeddedServer
 
 PRICE = Charge(Decimal("0.1"), Decimal("1e-9"))
 LIMIT = Charge(Decimal(10**9), Decimal("0.5"))
+Make = Callable[[str], Ledger]  # a store of this name, new at its first call
 CHARGES, SESSIONS, RELAYED = 1000, 50, 20_000
 SQL = "SELECT plan, count(*), avg(amount) FROM users JOIN purchases USING (user_id) WHERE country = 'FR' GROUP BY plan"
 
@@ -51,9 +61,9 @@ def fsync_seconds(folder: Path) -> float:
     return statistics.median(times)
 
 
-def one_by_one(folder: Path) -> tuple[float, float]:
+def one_by_one(make: Make) -> tuple[float, float]:
     """Median seconds of one charge: (elapsed, processor time of this process)."""
-    ledger = SqliteLedger(folder / "one.sqlite")
+    ledger = make("one")
     limits, elapsed, busy = accounts("alice"), [], time.process_time()
     for _ in range(CHARGES):
         start = time.perf_counter()
@@ -65,9 +75,9 @@ def one_by_one(folder: Path) -> tuple[float, float]:
     return statistics.median(elapsed), busy / CHARGES
 
 
-async def many_sessions(folder: Path) -> tuple[float, float]:
+async def many_sessions(make: Make) -> tuple[float, float]:
     """(charges per second, processor seconds per charge) of 50 sessions that each wait for their own charges."""
-    ledger = AsyncLedger(SqliteLedger(folder / "many.sqlite"))
+    ledger = AsyncLedger(make("many"))
 
     async def session(number: int) -> None:
         limits = accounts(f"analyst{number}")
@@ -84,9 +94,9 @@ async def many_sessions(folder: Path) -> tuple[float, float]:
     return CHARGES / elapsed, busy / CHARGES
 
 
-async def relayed_statements(folder: Path) -> tuple[float, float]:
+async def relayed_statements(make: Make) -> tuple[float, float]:
     """Seconds per relayed statement: (of the event loop, of the processor in all, until durable)."""
-    ledger = AsyncLedger(SqliteLedger(folder / "relayed.sqlite"), buffer_records=10 * RELAYED)
+    ledger = AsyncLedger(make("relayed"), buffer_records=10 * RELAYED)
     busy, loop = time.process_time(), 0.0
     for _ in range(RELAYED):
         start = time.perf_counter()
@@ -100,25 +110,58 @@ async def relayed_statements(folder: Path) -> tuple[float, float]:
     return loop / RELAYED, busy / RELAYED
 
 
+@contextmanager
+def postgres(folder: Path) -> Iterator[Make]:
+    server = EmbeddedServer(folder / "data", name="ledger")
+    server.start()
+
+    def make(name: str) -> Ledger:
+        with psycopg.connect(server.dsn("postgres"), autocommit=True) as db:
+            if not db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                db.execute(f'CREATE DATABASE "{name}"'.encode())
+        return PostgresLedger(server.dsn(name))
+
+    try:
+        yield make
+    finally:
+        server.stop()
+
+
+def measure(make: Make) -> list[float]:
+    """The figures of one store, in the order of LINES."""
+    elapsed, busy = one_by_one(make)
+    rate, shared = asyncio.run(many_sessions(make))
+    loop, record = asyncio.run(relayed_statements(make))
+    start = time.perf_counter()
+    store = make("relayed")
+    assert store.verify() == [] and store.head().count == RELAYED
+    checked = RELAYED / (time.perf_counter() - start)
+    store.close()
+    return [elapsed * 1e3, busy * 1e3, rate, shared * 1e3, loop * 1e6, record * 1e6, checked]
+
+
+LINES = (
+    "one charge, elapsed, ms",
+    "one charge, this process's processor time, ms (target: under 1)",
+    f"charges per second, {SESSIONS} sessions (target: 200)",
+    "  processor time of each, ms",
+    "a relayed statement, event loop, us",
+    "a relayed statement, processor time, us",
+    "audit verify, records per second",
+)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else ".") as name:
         folder = Path(name)
         disk = fsync_seconds(folder)
-        elapsed, busy = one_by_one(folder)
-        rate, shared = asyncio.run(many_sessions(folder))
-        loop, record = asyncio.run(relayed_statements(folder))
-        start = time.perf_counter()
-        store = SqliteLedger(folder / "relayed.sqlite")
-        assert store.verify() == [] and store.head().count == RELAYED
-        checked = RELAYED / (time.perf_counter() - start)
-    print(f"one fdatasync of this disk          {disk * 1e3:9.3f} ms")
-    print(f"one charge, elapsed                 {elapsed * 1e3:9.3f} ms")
-    print(f"one charge, processor time          {busy * 1e3:9.3f} ms   (target: under 1 ms)")
-    print(f"charges per second, {SESSIONS} sessions     {rate:9.0f}      (target: 200)")
-    print(f"  processor time of each            {shared * 1e3:9.3f} ms")
-    print(f"a relayed statement, event loop     {loop * 1e6:9.1f} us")
-    print(f"a relayed statement, processor time {record * 1e6:9.1f} us")
-    print(f"audit verify, records per second    {checked:9.0f}")
+        file = measure(lambda store: SqliteLedger(folder / f"{store}.sqlite"))
+        with postgres(folder) as make:
+            shared = measure(make)
+    print(f"one fdatasync of this disk: {disk * 1e3:.3f} ms; load {os.getloadavg()[0]:.1f}")
+    print(f"{'':66}{'SQLite':>11}{'PostgreSQL':>11}")
+    for line, one, other in zip(LINES, file, shared, strict=True):
+        print(f"{line:66}{one:11.3f}{other:11.3f}")
 
 
 if __name__ == "__main__":

@@ -140,6 +140,22 @@ class PostgresTamper:
             db.execute("UPDATE audit SET receipt = %s WHERE id = %s", (receipt, record))
 
 
+@pytest.mark.slow
+def test_laws_on_an_older_server(tmp_path: Path) -> None:
+    """The machine's own PostgreSQL, where it has one."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("this machine has no PostgreSQL of its own")
+    older = EmbeddedServer(tmp_path / "data", name="older", settings={"fsync": "on"}, programs=programs[-1].parent)
+    older.start()
+    try:
+        for law in laws.LAWS:
+            if law is not PER_LINE:
+                law(partial(PostgresLedger, new_database(older)))
+    finally:
+        older.stop()
+
+
 PER_LINE = laws.killed_at_every_line_it_is_whole
 
 
