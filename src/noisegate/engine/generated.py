@@ -39,11 +39,6 @@ SESSION: Final[Settings] = (
     ("lc_time", "C"),
 )
 
-# Fingerprints take far longer to plan than to read, and best by index: their plan is made once for a connection. What
-# follows is planned as the server likes.
-_WHILE_CHECKING: Final[Settings] = (("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"))
-_AFTERWARDS: Final[Settings] = (("plan_cache_mode", "auto"), ("enable_seqscan", "on"))
-
 # What a plan may set besides: these change what values mean, never whose rows are read or for how long.
 _PLAN_MAY_SET: Final = frozenset({"timezone", "datestyle", "intervalstyle", "lc_monetary", "lc_numeric", "lc_time"})
 
@@ -130,28 +125,6 @@ def session_settings(timeout_s: int) -> Settings:
 
 def set_sql(settings: Settings) -> str:
     return "; ".join(f"SET {name} = {_value(text)}" for name, text in settings)
-
-
-def begin_sql(plans: Iterable[FragmentPlan]) -> str:
-    """Statements, none of which takes a snapshot, that begin a transaction on the plans' tables.
-
-    The locks come before the snapshot, so that rows and catalog are of one time, and stand until the plans have run.
-    """
-    statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
-    statements += [f"SET LOCAL {name} = {_value(text)}" for name, text in _WHILE_CHECKING]
-    tables = sorted({(schema, name) for plan in plans for schema, name, _ in plan.tables})
-    if tables:
-        names = ", ".join(f"{quoted_name(schema)}.{quoted_name(name)}" for schema, name in tables)
-        statements.append(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
-    return "; ".join(statements)
-
-
-def check_sql(fingerprints_sql: str, settings: Settings) -> str:
-    """The transaction's first query, ($1, $2 as in `fingerprints_sql`) -> (fingerprints, what each of `settings` is
-    now); ends what begin_sql has set for it."""
-    shown = ", ".join(f"pg_catalog.current_setting('{name}')" for name, _ in settings)
-    ends = ", ".join(f"pg_catalog.set_config('{name}', '{text}', true)" for name, text in _AFTERWARDS)
-    return f"SELECT ARRAY({fingerprints_sql}), ARRAY[{shown}], {ends}"
 
 
 def _value(text: str) -> str:
