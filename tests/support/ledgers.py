@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +20,7 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "16MB",
     "autovacuum": "off",
-    "recovery_init_sync_method": "syncfs",
-}
+} | ({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {})
 COMMIT, COMMITTED = b"COMMIT\0", b"C\0\0\0\x0bCOMMIT\0"  # on the way there, and back
 
 
