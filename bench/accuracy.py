@@ -152,12 +152,12 @@ GROUPED = ("sum(x)", "avg(x)", "sum(amount)", "count(*)", "count(DISTINCT user_i
 def heavy_tailed(dsn: str, epsilon: float, draws: int) -> None:
     print(f"events at epsilon {epsilon:g}: median relative error in percent over groups above {UNITS_MIN} people, "
           f"and how many of these are shown, {draws} draws   (target: within 5, all)")  # fmt: skip
-    print(f"  {'policy':20}{'key':10}" + "".join(f"{g:>26}" for g in GROUPED))
+    print(f"  {'policy':22}{'key':10}" + "".join(f"{g:>26}" for g in GROUPED))
     for said, columns in EVENT_POLICIES.items():
         with gate_over(EVENTS.rstrip("\n") + columns + WIDE, dsn) as gate, gate.connect() as asked:
             for key in ("device", "home", "place"):
                 cells = [_grouped(asked, dsn, key, aggregate, epsilon, draws) for aggregate in GROUPED]
-                print(f"  {said:20}{key:10}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
+                print(f"  {said:22}{key:10}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
 
 
 def _grouped(asked: psycopg.Connection, dsn: str, key: str, aggregate: str, epsilon: float, draws: int) -> str:

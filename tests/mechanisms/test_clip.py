@@ -119,6 +119,16 @@ def test_more_groups_or_less_price_clip_lower() -> None:
     assert chosen(20, Fraction(1)) > chosen(20, Fraction(1, 50))
 
 
+def test_what_is_cut_off_counts_by_the_bias() -> None:
+    counts = [0] * 8 + [4000 >> j for j in range(10)] + [0] * 7
+
+    def chosen(bias: Fraction) -> int:
+        return choose_clip(counts, LIMITS, 1.0, groups=1, rows=100, price=Fraction(1), bias=bias)
+
+    assert chosen(Fraction(1)) == choose_clip(counts, LIMITS, 1.0, groups=1, rows=100, price=Fraction(1))
+    assert chosen(Fraction(20)) > chosen(Fraction(1)) > chosen(Fraction(1, 20))
+
+
 def test_an_empty_table_gets_some_point() -> None:
     assert 0 <= choose_clip([-3, 2, -1], clip_limits(4), 5.0, groups=1, rows=1, price=Fraction(1)) < 3
 

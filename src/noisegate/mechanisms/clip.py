@@ -53,13 +53,21 @@ def in_steps(noisy: Sequence[int], fine: int) -> list[int]:
 
 
 def choose_clip(
-    noisy: Sequence[int], limits: Sequence[int], scale: float, *, groups: int, rows: int, price: Fraction
+    noisy: Sequence[int],
+    limits: Sequence[int],
+    scale: float,
+    *,
+    groups: int,
+    rows: int,
+    price: Fraction,
+    bias: Fraction = Fraction(1),
 ) -> int:
     """Index of the clipping point with the least expected error of the sums that follow.
 
     noisy: the histogram over all groups together, with discrete Laplace noise of `scale`. groups: K, of a unit, or 1
     where limits hold for all groups of a unit together; rows: how many groups the answer has (1 if ungrouped; of
-    selected groups those that were released); price: epsilon of the sums.
+    selected groups those that were released); price: epsilon of the sums; bias: how much of what is cut off counts as
+    error: of a mean less than all, since its two sums are cut in proportion.
     A sum clipped at T misses what pairs have above T, on average over the groups; its noise has scale K*T/price. The
     point with the least sum of both is where about price/(K*rows) pairs more would be clipped (Amin et al. 2019). The
     largest bucket that counts is the last one that noise alone would fill with probability SURE at most, else the
@@ -73,16 +81,17 @@ def choose_clip(
     filled = [j for j, count in enumerate(noisy) if count > bar]
     top = filled[-1] if filled else max(range(len(noisy)), key=noisy.__getitem__)
     pairs = [float(max(count, 0)) if j <= top else 0.0 for j, count in enumerate(noisy)]
-    errors = [_error(j, pairs, limits, rows, float(groups * limits[j] / price)) for j in range(len(limits))]
+    share = float(bias / rows)
+    errors = [_error(j, pairs, limits, share, float(groups * limits[j] / price)) for j in range(len(limits))]
     return errors.index(min(errors))
 
 
-def _error(chosen: int, pairs: Sequence[float], limits: Sequence[int], rows: int, noise: float) -> float:
+def _error(chosen: int, pairs: Sequence[float], limits: Sequence[int], share: float, noise: float) -> float:
     """E|bias + Laplace(noise)| = bias + noise * exp(-bias/noise), for the bias of an average group."""
     limit = limits[chosen]
     lost = sum(
         count * max(TYPICAL * above - limit, 0.0)
         for count, above in zip(pairs[chosen + 1 :], limits[chosen + 1 :], strict=True)
     )
-    bias = lost / rows
+    bias = lost * share
     return bias + noise * math.exp(-bias / noise)

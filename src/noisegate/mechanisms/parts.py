@@ -123,7 +123,8 @@ def _chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], r
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
     price = clip.epsilon / clip.levels
-    return choose_clip(add_noise(buckets, scale), clip.caps, scale, groups=clip.pairs, rows=released, price=price)
+    noisy = add_noise(buckets, scale)
+    return choose_clip(noisy, clip.caps, scale, groups=clip.pairs, rows=released, price=price, bias=clip.bias)
 
 
 def _column(plan: FragmentPlan, name: str, rows: Sequence[Totals | None]) -> list[int]:

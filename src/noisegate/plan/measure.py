@@ -62,6 +62,7 @@ class Clip:
     unit: int = 1  # what the caps count, in steps of the sums
     levels: int = 1  # at which the chosen sums are measured
     fine: tuple[int, ...] = ()
+    bias: Fraction = Fraction(1)  # how much of what a cap cuts off counts as error beside the noise, for the choice
 
     @property
     def pairs(self) -> int:

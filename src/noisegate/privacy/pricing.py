@@ -43,6 +43,7 @@ SELECTION_LEAST, SELECTION_MOST = Fraction(1, 20), Fraction(1, 4)  # the same, w
 SELECTION_AIM = 300  # units: groups of this size shall be shown, if the most is enough for that
 HIDE_BELOW = 1
 OTHER_SHARE = Fraction(1, 10)  # of the price of each total, for the row of the groups that are not shown
+BIAS_OF_MEANS = Fraction(1, 4)  # of what a cap cuts off: rows of people who differ from others by a part of the width
 TREE_SPREAD = CHOICE_SPREAD = 4  # beside Total.spread
 
 
@@ -225,7 +226,14 @@ def _clip(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> 
         total.cap_unit,
         _levels(a),
         total.fine,
+        _bias(a, total),
     )
+
+
+def _bias(a: Analysis, total: Total) -> Fraction:
+    """Of sums that only means are made of, a joint cap may cut more: it cuts both alike."""
+    kinds = {answer.error[0] for answer in a.answers if total.identity in {t.identity for t in answer.totals}}
+    return BIAS_OF_MEANS if total.fine and total.pair and kinds == {"mean"} else Fraction(1)
 
 
 def released_columns(total: Total, names: tuple[str, ...]) -> tuple[str, ...]:
