@@ -61,6 +61,10 @@ STATEMENTS = (
     "SELECT count(DISTINCT kind), count(DISTINCT stars) FILTER (WHERE spent > 50), count(DISTINCT at) FROM visits",
     "SELECT kind, count(DISTINCT stars), sum(DISTINCT stars), avg(DISTINCT spent), count(*) FROM visits GROUP BY kind",
     "SELECT stars, count(DISTINCT spent), sum(DISTINCT seconds) FROM visits GROUP BY stars",
+    "SELECT count(DISTINCT kind), count(DISTINCT paid), count(DISTINCT kind) FILTER (WHERE stars > 5) FROM visits "
+    "WHERE kind <> 'b'",
+    "SELECT stars, count(DISTINCT kind), count(DISTINCT paid), count(*) FROM visits WHERE kind IN ('a', 'c') "
+    "GROUP BY stars",
     "SELECT count(DISTINCT lower(kind) || stars::text) FROM visits",
     f"SELECT {MOMENTS.format('age')} FROM people",
     f"SELECT city, {MOMENTS.format('height')}, avg(height), sum(height), count(height) FROM people GROUP BY city",
@@ -86,7 +90,8 @@ STATEMENTS = (
     "SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY stars) FILTER (WHERE kind = 'a') FROM visits",
     "SELECT percentile_cont(0.25) WITHIN GROUP (ORDER BY age), percentile_disc(0.9) WITHIN GROUP (ORDER BY born), "
     "percentile_disc(0.1) WITHIN GROUP (ORDER BY age) FILTER (WHERE vip) FROM people",
-    "SELECT city, percentile_cont(0.5) WITHIN GROUP (ORDER BY age), percentile_disc(0) WITHIN GROUP (ORDER BY born DESC), "
+    "SELECT city, percentile_cont(0.5) WITHIN GROUP (ORDER BY age), "
+    "percentile_disc(0) WITHIN GROUP (ORDER BY born DESC), "
     "percentile_cont(ARRAY[0.5, NULL]) WITHIN GROUP (ORDER BY height) FROM people GROUP BY city",
     "SELECT stars, percentile_cont(1) WITHIN GROUP (ORDER BY seconds), percentile_disc(1) WITHIN GROUP (ORDER BY day) "
     "FROM visits GROUP BY stars",

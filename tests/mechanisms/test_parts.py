@@ -13,7 +13,7 @@ from noisegate.errors import Internal, TooComplex
 from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release, second_road
 from noisegate.mechanisms.ranking import leaves_of
-from noisegate.mechanisms.shape import check_nodes, nodes_per_group, shape_for
+from noisegate.mechanisms.shape import check_nodes, nodes_per_group, present_from, shape_for
 from noisegate.plan.measure import (
     Axis,
     Choice,
@@ -22,6 +22,7 @@ from noisegate.plan.measure import (
     DeclaredGroups,
     FragmentPlan,
     NoisyTable,
+    Present,
     Quantiles,
     Query,
     Rank,
@@ -289,6 +290,17 @@ def test_ranks_become_values(axis: Axis, steps: int, fraction: float, between: b
         found = f'{{"{expected}"}}' if array else expected
         assert computed(plan, table, shown) == ((found, None),)
     assert draws(histogram(plan), plan) == 2 * plan.more[0].leaves
+
+
+def test_values_are_present_where_noise_alone_is_not_their_count() -> None:
+    plan = with_tree(DeclaredGroups((("a",), ("b",))), steps=8, rows=8)
+    table = NoisyTable((), (), (Present(0),))
+    assert computed(plan, table, show(plan, histogram(plan, (("a",), 0, 1), (("a",), 7, 1)))) == (("2", "0"),)
+    noisy = dataclasses.replace(plan, trees=(dataclasses.replace(plan.trees[0], epsilon=ONE),))
+    least = present_from(noisy.trees[0])
+    assert least == 30  # 8 ln(8 / 0.2)
+    counts = (least, least - 1, -99, 5 * least, 0, 0, 0, 0)
+    assert computed(noisy, table, Release("", ((("a",), ()),), ((counts,),))) == (("2",),)
 
 
 def test_values_on_both_sides_that_crossed_are_in_order() -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from noisegate.mechanisms.parts import tree_deviation
 from noisegate.mechanisms.quantiles import Asked, Between, Kind, quantiles
 from noisegate.mechanisms.ranking import leaf_width
-from noisegate.mechanisms.shape import TreeShape, shape_for
+from noisegate.mechanisms.shape import TreeShape, present_from, shape_for
 from noisegate.mechanisms.tree import ConsistentTree, NoisyNodes, estimate
-from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Quantiles, Rank
+from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Present, Quantiles, Rank
 from noisegate.plan.trust import Release
 
 _EPOCH = dt.datetime(2000, 1, 1)
@@ -33,11 +33,18 @@ def computed(plan: FragmentPlan, table: NoisyTable, release: Release) -> tuple[C
     for one in table.computed:
         if isinstance(one, Chosen):
             found.append(_chosen(one, release))
+        elif isinstance(one, Present):
+            found.append(_present(one, plan, release))
         elif one.by_rank:
             found.append(_ranked(one, plan.ranks[one.part], release))
         else:
             found.append(_quantiles(one, trees[one.part]))
     return tuple((*column, *last) for column in found)
+
+
+def _present(one: Present, plan: FragmentPlan, release: Release) -> Column:
+    least = present_from(plan.trees[one.part])
+    return tuple(str(sum(n >= least for n in leaves)) for leaves in release.trees[one.part])
 
 
 def _ranked(one: Quantiles, rank: Rank, release: Release) -> Column:

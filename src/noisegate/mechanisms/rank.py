@@ -26,10 +26,10 @@ def ranked(rank: Rank, groups: Sequence[Sequence[int]]) -> tuple[Ranked, ...]:
 
     Claim: if one unit adds at most M values to each of at most K groups, all of it costs rank.epsilon.
     Assumes: the axis is public.
-    Because: the numbers of values are a vector of L1 sensitivity K M; each draw costs what `rank_loss` says, and prices
-        add. A draw is permute-and-flip (McKenna, Sheldon 2020) over the scores of Smith 2011, to which one value adds at
-        most max(q, 1-q) either way (`rank_scores`). They move in both directions, so the price is twice that of a count.
-        A public offset below one score unit lets the first of several equal leaves win.
+    Because: the numbers of values are a vector of L1 sensitivity K M; each draw costs what `rank_loss` says; prices
+        add. A draw is permute-and-flip (McKenna, Sheldon 2020) over the scores of Smith 2011, to which one value adds
+        at most max(q, 1-q) either way (`rank_scores`). They move in both directions, so the price is twice that of a
+        count. A public offset below one score unit lets the first of several equal leaves win.
     Checked by: tests/mechanisms/test_rank.py.
     At vanishing noise with one grid step per leaf the leaves are PostgreSQL's. Raises Internal.
     """

@@ -6,16 +6,19 @@ next level `branching` nodes in a row, and so on. Each measured level is a histo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from noisegate.errors import Internal, TooComplex
-from noisegate.plan.measure import FragmentPlan
+from noisegate.mechanisms.scale import scale_for
+from noisegate.plan.measure import FragmentPlan, Tree
 
 BRANCHING = 16
 LEAVES = 1024
 LEAVES_EXACT = 4096  # up to here a leaf is one grid step
 TOP_MAX = 24  # a level with so few nodes gets no level above it
 STEPS_MAX = 2**62
+PRESENT_WRONG = 0.2
 NODES_MAX = 2_000_000  # of all trees and choices of a release: half a minute of draws, some hundred megabytes
 
 
@@ -78,6 +81,15 @@ def shape_for(
     if root and sizes[0] > 1:
         sizes.insert(0, 1)
     return TreeShape(steps, width, branching, tuple(sizes), root or sizes[0] == 1)
+
+
+def present_from(tree: Tree) -> int:
+    """The noisy count from which a leaf is taken for one that somebody is in, in a tree of one level.
+
+    By noise alone PRESENT_WRONG leaves of a group are, on average, at most. At vanishing noise it is 1.
+    """
+    scale = scale_for(shape_for(tree.steps).sensitivity(tree.groups, tree.rows), tree.epsilon)
+    return max(1, math.ceil(scale * math.log(tree.steps / PRESENT_WRONG)))
 
 
 def nodes_per_group(plan: FragmentPlan) -> int:

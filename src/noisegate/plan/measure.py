@@ -353,12 +353,19 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """A column of texts: how many leaves of tree `part`, which has one level, surely hold a unit."""
+
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoisyTable:
     """What the remainder reads: k0.., a0.. over raw columns k0.. (text), the released columns (numeric), and q0..
     (text), which are `computed` from the rest of the release."""
 
     keys: tuple[NoisyColumn, ...]
     aggregates: tuple[NoisyColumn, ...]
-    computed: tuple[Quantiles | Chosen, ...] = ()
+    computed: tuple[Quantiles | Chosen | Present, ...] = ()
     released: tuple[str, ...] = ()  # FragmentPlan.released
     other: bool = False  # the last row is Other's; the column `other` (integer) is 1 there and 0 elsewhere

@@ -13,6 +13,7 @@ from noisegate.policy.model import Column
 from noisegate.privacy.clips import CLIPPED_MIN, bounded, clipped
 from noisegate.privacy.totals import UNITS, Limits, Total
 from noisegate.privacy.world import PrivateRelation
+from noisegate.query.constants import quote_literal
 from noisegate.query.interval import Interval, hull, meet, point
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import Call, Cast, Expr, Name, Op, walk
@@ -134,6 +135,13 @@ def both(a: str | None, b: str | None) -> str | None:
     if a is None or b is None:
         return a or b
     return f"({a} AND {b})"
+
+
+def place_among(c: Context, value: Value, sql: str, values: Sequence[str]) -> str:
+    """A value's place in a list of canonical texts, from 0; NULL where it is none of them or does not count."""
+    items = ", ".join(quote_literal(v) for v in values)
+    found = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.text[], ({sql})::pg_catalog.text) - 1"
+    return only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
 
 
 def filtered(condition: str | None) -> str:

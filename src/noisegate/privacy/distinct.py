@@ -12,12 +12,23 @@ from dataclasses import replace
 from fractions import Fraction
 
 from noisegate.errors import Unsupported
-from noisegate.privacy.context import Context, arguments, cut, numeric_argument, only_if, policy_grid
+from noisegate.mechanisms.shape import TOP_MAX, shape_for
+from noisegate.plan.measure import Present
+from noisegate.privacy.context import (
+    Context,
+    arguments,
+    cut,
+    numeric_argument,
+    only_if,
+    place_among,
+    policy_grid,
+    written,
+)
 from noisegate.privacy.counts import count_units
 from noisegate.privacy.grid import choose_grid
-from noisegate.privacy.keys import canonical
+from noisegate.privacy.keys import canonical, resolve_key
 from noisegate.privacy.means import ratio
-from noisegate.privacy.totals import Answer, Distinct, Total
+from noisegate.privacy.totals import Answer, Distinct, Leaves, Total
 from noisegate.query.total import compile_expr
 from noisegate.query.values import Value, number
 
@@ -29,11 +40,34 @@ def count(c: Context) -> Answer:
     fact = c.relation.fact(value)
     if fact is not None and fact.unit:
         return count_units(c, value)
+    cells = _cells(c, value)
+    if cells is not None:
+        return cells
     distinct = _set(c, value)
     total = Total(
         ("distinct count", distinct.sql), "distinct values", (), ("1",), (), distinct.values, _remark(c), distinct
     )
     return Answer((total,), cut(c, "{0}"), ("sd", Fraction(1)))
+
+
+def _cells(c: Context, value: Value) -> Answer | None:
+    """Of a few declared values: how many noisy counts of their units are surely more than noise.
+
+    Claim: a unit adds at most 1 to each of the values' counts, in each of its groups: in L1 as many as there are
+    values. Because: one row per unit, group and value. Checked by: tests/privacy/test_neighbours_parts.py.
+    Taken where a unit may have all of them: then a count of the set, to which a unit adds as many, says nothing.
+    """
+    if c.limits.one_row or value.const is not None:
+        return None
+    known = resolve_key(value, c.relation, c.snapshot, c.scope)
+    if known.values is None or not 2 <= len(known.values) <= min(c.limits.values, TOP_MAX):
+        return None
+    leaf = place_among(c, value, known.sql, known.values)
+    size = len(known.values)
+    what = f"units with each value of {written(c, c.call.args[0])}"
+    leaves = Leaves(("once", leaf), what, leaf, size, size, "once", size)
+    shown = "({0})::pg_catalog.int8"
+    return Answer((), shown, ("cells", Fraction(1)), "", None, leaves, shape_for(size), Present(0))
 
 
 def sum_of(c: Context) -> Answer:

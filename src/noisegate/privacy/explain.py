@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from noisegate.mechanisms.ranking import COUNT_SHARE, leaf_width, leaves_of, rank_scale
 from noisegate.mechanisms.scale import scale_for, standard_deviation
-from noisegate.mechanisms.shape import shape_for
-from noisegate.plan.measure import FragmentPlan, Measurement, Other, Rank, Selection, StatementPlan, Tree
+from noisegate.mechanisms.shape import present_from, shape_for
+from noisegate.plan.measure import FragmentPlan, Measurement, Other, Present, Rank, Selection, StatementPlan, Tree
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import Answer, Total
 from noisegate.privacy.wrapping import wrapped
@@ -179,6 +179,8 @@ def _histogram_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
         choice = plan.choices[place]
         return f"a count within about {scale_for(choice.rows * choice.groups, choice.epsilon):.4g} of the largest"
     tree = plan.trees[place]
+    if isinstance(answer.computed, Present):
+        return f"values that fewer than {present_from(tree)} units have may be missing"
     shape = shape_for(tree.steps)
     sd = standard_deviation(scale_for(shape.sensitivity(tree.groups, tree.rows), tree.epsilon))
     return f"its rank is off by about {sd * shape.levels**0.5:.4g} rows"

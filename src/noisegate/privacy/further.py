@@ -72,7 +72,9 @@ def leaves_sql(relation: PrivateRelation, keys: Sequence[Key], leaves: Leaves, b
     else:
         kept = _of_chosen_groups(relation, keys, leaves.leaf, "pg_catalog.count(*)", bounds, scope)
         rows = (
-            _capped(names, kept, leaves.rows) if leaves.keep == "each" else _sample(relation, keys, kept, leaves.rows)
+            _capped(names, kept, 1 if leaves.keep == "once" else leaves.rows)
+            if leaves.keep in ("each", "once")
+            else _sample(relation, keys, kept, leaves.rows)
         )
     select = [f"(r.{n})::pg_catalog.text AS {n}" for n in names]
     select += ["(r.x)::pg_catalog.int8 AS leaf", "pg_catalog.sum(r.n) AS n"]

@@ -28,6 +28,7 @@ from noisegate.plan.measure import (
     NoisyColumn,
     NoisyTable,
     Other,
+    Present,
     Quantiles,
     Rank,
     Selection,
@@ -303,7 +304,7 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
     keys = tuple(
         NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
     )
-    computed: list[Quantiles | Chosen] = []
+    computed: list[Quantiles | Chosen | Present] = []
     aggregates = []
     for answer, output in zip(a.answers, a.outputs[len(a.keys) :], strict=True):
         if answer.computed is not None:
@@ -319,7 +320,7 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
     return NoisyTable(keys, tuple(aggregates), tuple(computed), plan.released, a.other is not None)
 
 
-def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen:
+def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen | Present:
     """With its place among the trees, or among the choices."""
     assert answer.computed is not None and answer.leaves is not None
     same = [one.identity for one in a.leaves if one.kind == answer.leaves.kind]

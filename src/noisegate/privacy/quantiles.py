@@ -17,11 +17,11 @@ from noisegate.errors import Unsupported
 from noisegate.mechanisms.ranking import COUNT_SHARE, GROUPS_FEW, leaf_width, rational
 from noisegate.mechanisms.shape import LEAVES_EXACT, TreeShape, shape_for
 from noisegate.plan.measure import Axis, Chosen, Quantiles
-from noisegate.privacy.context import Context, both, missing_bounds, only_if, policy_grid, present, written
+from noisegate.privacy.context import Context, missing_bounds, only_if, place_among, policy_grid, present, written
 from noisegate.privacy.grid import choose_grid
 from noisegate.privacy.keys import resolve_key
 from noisegate.privacy.totals import Answer, Leaves
-from noisegate.query.constants import Const, quote_literal
+from noisegate.query.constants import Const
 from noisegate.query.total import compile_expr
 from noisegate.query.tree import Cast, Expr, SortKey
 from noisegate.query.values import INTS, NUMBERS, Value
@@ -144,9 +144,7 @@ def mode(c: Context) -> Answer:
         )
     values = tuple(sorted(known.values)) if value.type != "enum" else known.values
     values = values[::-1] if key.descending else values
-    items = ", ".join(quote_literal(v) for v in values)
-    found = f"pg_catalog.array_position(ARRAY[{items}]::pg_catalog.text[], ({known.sql})::pg_catalog.text) - 1"
-    leaf = only_if(both(c.condition, f"({value.sql} IS NOT NULL)"), found, "NULL")
+    leaf = place_among(c, value, known.sql, values)
     cap = 1 if c.limits.one_row else c.limits.rows
     leaves = Leaves(
         ("each", leaf), f"rows with each value of {written(c, key.expr)}", leaf, len(values), 0, "each", cap, "choice"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from noisegate.mechanisms.shape import TreeShape
-from noisegate.plan.measure import Axis, Chosen, Quantiles
+from noisegate.plan.measure import Axis, Chosen, Present, Quantiles
 
 
 class Flag(str):
@@ -157,7 +157,7 @@ class Answer:
     null_by: Total | None = None  # NULL where this released count is <= 0, if it is measured anyway
     leaves: Leaves | None = None
     shape: TreeShape | None = None
-    computed: Quantiles | Chosen | None = None  # its `part` is set by the planner
+    computed: Quantiles | Chosen | Present | None = None  # its `part` is set by the planner
     instead: Answer | None = None
     alone: Answer | None = None  # the same percentile, where it is all that is read from its histogram
     of_units: bool = False  # a number of units: a unit in two groups is one in both together
