@@ -21,6 +21,7 @@ from noisegate.engine.opening import STATE_SQL, begin_sql, check_sql, execute_sq
 CONNECT_TIMEOUT_S: Final = 15.0
 CATALOG_TIMEOUT_S: Final = 10.0  # for a server that is silent; it gives up on locks before
 RETURN_TIMEOUT_S: Final = 5.0
+RETURNING_S: Final = 0.05  # to wait for a connection that comes back, before one is opened
 IDLE_S: Final = 300.0
 PREPARED_MAX: Final = 16  # plans
 
@@ -32,7 +33,7 @@ class Drifted(Exception):
 @dataclass(eq=False, slots=True)
 class Connection:
     """`driver`: asyncpg's. `shown`: the settings, in the server's own words for what was set. `prepared`: what was
-    parsed on it, by the digests of the plans. `begun`: the tables that its transaction was found to be on; `state` and
+    parsed on it, by the digests of the plans. `begun`: the tables that were looked at in its transaction; `state` and
     `checked`: a state of the database, and tables that were what they are in it; `steady`: the last transactions were
     in the same state, so the next may be."""
 
@@ -67,7 +68,8 @@ class Connection:
             await self.driver.execute("ROLLBACK")
             if not await self._begin_slowly(sorted(wanted)):
                 return False
-        self.begun = wanted
+            known = False
+        self.begun = frozenset() if known else wanted
         return True
 
     async def end(self) -> None:
@@ -112,7 +114,7 @@ class Connections:
         """An idle connection, unless it must be a new one. Raises whatever the driver does."""
         await self._turns.acquire()
         try:
-            connection = self._pop() if not new else None
+            connection = await self._idle_one() if not new else None
             if connection is None:
                 connection = await self._open()
         except BaseException:
@@ -137,6 +139,14 @@ class Connections:
         while (idle := self._pop()) is not None:
             with suppress(Exception):
                 await idle.driver.close(timeout=RETURN_TIMEOUT_S)
+
+    async def _idle_one(self) -> Connection | None:
+        """One that is on its way back is there sooner than a new one, and knows more."""
+        connection = self._pop()
+        if connection is None and self._returning:
+            await asyncio.wait(self._returning, timeout=RETURNING_S, return_when=asyncio.FIRST_COMPLETED)
+            connection = self._pop()
+        return connection
 
     def _pop(self) -> Connection | None:
         while self._idle:
