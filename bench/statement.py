@@ -33,7 +33,7 @@ QUESTIONS = {
 
 
 def relayed(gate: RunningGate, seconds: int, rounds: int) -> None:
-    print("SELECT 1, latency            direct      gate        ratio, least   gate's processor   (target: 3)")
+    print("SELECT 1, latency            direct      gate        ratio, least   gate's processor, least   (target: 3)")
     for mode, clients in itertools.product(("simple", "extended", "prepared"), (1, 8)):
         pairs, used = [], []
         for _ in range(rounds):
@@ -46,7 +46,8 @@ def relayed(gate: RunningGate, seconds: int, rounds: int) -> None:
         direct, through = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratios = sorted(b / a for a, b in pairs)
         figures = f"{direct:10.3f} {through:9.3f} ms {statistics.median(ratios):8.2f} {ratios[0]:7.2f}"
-        print(f"  {mode:9} {clients:2} clients {figures} {min(used):15.0f} us", flush=True)
+        processor = f"{statistics.median(used):15.0f} {min(used):6.0f} us"
+        print(f"  {mode:9} {clients:2} clients {figures} {processor}", flush=True)
 
 
 def timed(connection: psycopg.Connection, sql: str) -> float:
