@@ -77,7 +77,7 @@ def test_it_is_always_there_at_the_stated_price(gate: RunningGate) -> None:
     for sql in (
         "SELECT kind, count(*) FROM visits GROUP BY kind",
         "SELECT kind, sum(spent) FROM visits WHERE spent < 0 GROUP BY kind",
-        "SELECT kind, count(*) FROM visits WHERE kind = 'k0' GROUP BY kind",
+        "SELECT kind, count(*) FROM visits WHERE kind LIKE 'k0%' GROUP BY kind",
     ):
         with gate.connect() as session:
             session.execute("SET noisegate.epsilon = 0.5")
