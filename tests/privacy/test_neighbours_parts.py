@@ -243,7 +243,7 @@ STEPS = {
     ),
     "the same groups for an extreme": (
         "SELECT kind, max(qty), sum(amount) FROM events GROUP BY kind",
-        r"(1 AS n, pg_catalog\.row_number\(\) OVER \(PARTITION BY p\.u ORDER BY ).*?(p\.k0\) AS rn)", r"\1\2", KINDS,
+        r"(1 AS f, pg_catalog\.row_number\(\) OVER \(PARTITION BY p\.u ORDER BY ).*?(p\.k0\) AS rn)", r"\1\2", KINDS,
     ),
     "rows of nobody in a set of values": (
         "SELECT count(DISTINCT qty) FROM events", r't0\."user_id" IS NOT NULL', "true",
@@ -254,15 +254,15 @@ STEPS = {
         many(1),
     ),
     "at most M rows in a histogram": (
-        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r" WHERE v\.rv <= 3", "", many(9),
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r"WHEN v\.t <= 3", "WHEN true", many(9),
     ),
     "M rows of each unit": (
-        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r"PARTITION BY q\.u ", "",
-        Data((), (*[event(1)] * 9, *[event(2, qty=5)] * 9)),
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events", r"PARTITION BY q\.u ?", "",
+        Data((), (*[event(1)] * 4, *(event(2, qty=n) for n in range(2, 11)))),
     ),
     "K groups of a histogram": (
         "SELECT kind, percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FROM events GROUP BY kind",
-        r"w\.rn <= 2 AND ", "", KINDS,
+        r" WHERE w\.rn <= 2\) AS q", ") AS q", KINDS,
     ),
     "one extreme of a unit": (
         "SELECT min(qty) FROM events", r"pg_catalog\.min\((.*?)\) AS x FROM (.*?) GROUP BY 1\)",

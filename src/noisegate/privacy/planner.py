@@ -127,7 +127,9 @@ def analyse(
     first = [t for t in totals if t.distinct is None]
     sql, _ = fragment_sql(relation, keys, first, bounds, resolver.scope)
     columns = names_of(totals)
-    more = _further(relation, keys, list(zip(totals, columns, strict=True)), leaves, bounds, resolver.scope)
+    group_size_min = _group_size_min(resolver, snapshot)
+    tested = group_size_min if declared is None else 0
+    more = _further(relation, keys, list(zip(totals, columns, strict=True)), leaves, bounds, resolver.scope, tested)
     return Analysis(
         fragment,
         sql,
@@ -139,7 +141,7 @@ def analyse(
         keys,
         bounds,
         declared,
-        _group_size_min(resolver, snapshot),
+        group_size_min,
         hide,
         tuple(outputs),
         _tables(resolver),
@@ -177,6 +179,7 @@ def _further(
     leaves: Sequence[Leaves],
     bounds: Bounds,
     scope: Scope,
+    units_min: int,
 ) -> tuple[Query, ...]:
     """A query for each set of distinct values, and one for each histogram."""
     queries = []
@@ -184,7 +187,7 @@ def _further(
         own = [(t, names) for t, names in totals if t.distinct == distinct]
         sql = distinct_sql(relation, keys, distinct, own, bounds, scope)
         queries.append(Query(sql, tuple(n for _, names in own for n in names)))
-    queries += [Query(leaves_sql(relation, keys, one, bounds, scope), (), one.size) for one in leaves]
+    queries += [Query(leaves_sql(relation, keys, one, bounds, scope, units_min), (), one.size) for one in leaves]
     return tuple(queries)
 
 
