@@ -1,8 +1,8 @@
 """Percentiles, least and greatest values, modes: from a noisy histogram of a row's place on an axis.
 
 Claim: one unit adds at most M to the histogram of each of its K groups (its own extreme only: 1), and at most C to each
-count that mode() compares. Because: M of its rows are kept, evenly spaced in the order of their leaves (further.py); the
-extreme is one leaf; counts per leaf are cut at C. Checked by: tests/privacy/test_neighbours_parts.py.
+count that mode() compares. Because: M of its rows are kept, evenly spaced in the order of their leaves (further.py);
+the extreme is one leaf; counts per leaf are cut at C. Checked by: tests/privacy/test_neighbours_parts.py.
 """
 
 from __future__ import annotations
