@@ -184,7 +184,9 @@ class Gateway:
         if not shape.cut.described:
             return wire.Answer("", relay=True)
         priced = await self._preparing.price(question, shape, row, settings)
-        self._check(priced.planned.plan)
+        if not priced.checked:
+            self._check(priced.planned.plan)
+            priced.checked = True
         if judgement.wrapper is Wrapper.EXPLAIN:
             await self._preparing.accept(question, shape, priced)
             return await self._explained(question, priced.planned)

@@ -44,12 +44,14 @@ class Shape:
     givens: tuple[tuple[OutputType, ...], ...]  # of the closed subqueries' columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Priced:
-    """A statement's plan at a price. `tried`: the types of parameters with which PostgreSQL accepted its remainder."""
+    """A statement's plan at a price. `tried`: the types of parameters with which PostgreSQL accepted its remainder.
+    `checked`: the plan, which never changes, has passed the second road."""
 
     planned: Planned
     tried: set[tuple[int, ...]]
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
