@@ -74,6 +74,7 @@ STATEMENTS = (
     "SELECT count(*), sum(o.amount) FROM users u FULL JOIN orders o ON o.user_id = u.id",
     "SELECT o.status, count(e.kind) FROM events e RIGHT JOIN orders o ON o.user_id = e.user_id GROUP BY o.status",
     "SELECT p.kind, count(i.qty) FROM parts p LEFT JOIN items i ON i.part = p.id GROUP BY p.kind",
+    "SELECT p.kind, count(i.qty) FROM parts p LEFT JOIN items i ON i.part = p.id WHERE p.kind <> 'bolt' GROUP BY 1",
     # nested queries of rows
     "SELECT status, count(*) FROM (SELECT status, amount FROM orders WHERE amount > 1) s GROUP BY status",
     "WITH o AS (SELECT user_id AS who, amount * 2 AS twice FROM orders) SELECT count(*), sum(a.twice) "

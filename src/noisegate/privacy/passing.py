@@ -50,6 +50,12 @@ def passing(
     return values if values is None else tuple(v for v in values if passes(v)), null and passes(None)
 
 
+def all_pass(value: Value, values: Sequence[str], null: bool, conjuncts: Sequence[Expr], scope: Scope) -> bool:
+    """Whether every row that has one of these values (or NULL) passes the conditions, whatever else it holds."""
+    rows = [_Row(value, item, scope) for item in (*values, *((None,) if null else ()))]
+    return all(_outcomes(c, row) == {True} for c in conjuncts for row in rows)
+
+
 def present(expr: Expr, conjuncts: Sequence[Expr], scope: Scope) -> Scope:
     """`scope`, in which the columns of `expr` that the conditions let pass only where they are not NULL say so."""
     values = [scope.column(n) for n in walk(expr) if isinstance(n, Name)] if conjuncts else []

@@ -28,6 +28,8 @@ SELECT c.region, e.kind, count(*) FROM users u JOIN countries c ON c.code = u.co
 GROUP BY c.region, e.kind HAVING count(DISTINCT u.id) > 1
 === public left of private
 SELECT c.code, count(u.id) FROM countries c LEFT JOIN users u ON u.country = c.code GROUP BY c.code HAVING count(u.id) > 0
+=== some public keys
+SELECT c.code, count(u.id) FROM countries c LEFT JOIN users u ON u.country = c.code WHERE c.code IN ('FR', 'XX', 'DE') OR NOT c.code <> 'JP' GROUP BY c.code
 === every public key
 SELECT r.code, count(o.order_id) AS orders FROM sales.regions r LEFT JOIN sales.orders o ON o.country = r.code GROUP BY r.code ORDER BY r.code
 === every public key, with a sum
