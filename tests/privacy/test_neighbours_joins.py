@@ -121,6 +121,21 @@ STATEMENTS = (
     "SELECT count(*) FROM users u WHERE (SELECT count(*) FROM orders o WHERE o.user_id = u.id) > 1",
     "SELECT sum(s) FROM (SELECT (SELECT max(o.amount) FROM orders o WHERE o.user_id = u.id) AS s FROM users u) t "
     "WHERE s BETWEEN 0 AND 10",
+    "SELECT count(*) FROM users u WHERE u.age > ALL (SELECT o.amount FROM orders o WHERE o.user_id = u.id)",
+    "SELECT count(*) FROM orders o WHERE NOT o.amount < ALL (SELECT p.amount FROM orders p "
+    "WHERE p.user_id = o.user_id AND p.status = 'a')",
+    "SELECT count(*) FROM orders o WHERE o.status NOT IN (SELECT e.kind FROM events e WHERE e.user_id = o.user_id)",
+    "SELECT count(*) FROM orders o WHERE (o.status = ANY (SELECT e.kind FROM events e WHERE e.user_id = o.user_id)) "
+    "IS NULL",
+    "SELECT count(*) FROM orders o WHERE o.user_id NOT IN (SELECT p.user_id FROM profiles p)",
+    "SELECT EXISTS (SELECT FROM events e WHERE e.user_id = u.id AND e.kind = 'a'), count(*) FROM users u GROUP BY 1",
+    "SELECT (SELECT max(e.kind) FROM events e WHERE e.user_id = o.user_id) AS k, o.status IN (SELECT e.kind "
+    "FROM events e WHERE e.user_id = o.user_id) AS h, count(*), sum(o.amount) FROM orders o GROUP BY 1, 2",
+    "SELECT l.y, count(*), sum(l.z) FROM orders o LEFT JOIN users u ON u.id = o.user_id "
+    "CROSS JOIN LATERAL (SELECT u.city AS y, o.amount * 2 AS z) l GROUP BY l.y",
+    "SELECT h, count(*) FROM (SELECT row_number() OVER (PARTITION BY user_id ORDER BY at) AS n, "
+    "EXISTS (SELECT FROM events e WHERE e.user_id = o.user_id AND e.kind = o.status) AS h FROM orders o) x "
+    "WHERE n = 1 GROUP BY h",
     # one row per unit, and what only looks like it
     "SELECT u.city, count(*) FROM users u FULL JOIN profiles p ON p.user_id = u.id AND u.age > 10 GROUP BY 1",
     "SELECT count(*) FROM users u FULL JOIN profiles p ON p.user_id = u.id AND u.age > 10",

@@ -84,6 +84,7 @@ ONCE = (
     "people p JOIN (regions r JOIN cities c ON r.code::text = c.region) ON c.name = p.city",
     "people p JOIN cities c ON c.region = p.region AND c.area = 7",
     "people p JOIN regions r ON r.boss = p.boss JOIN cities c ON c.region = r.code::text AND c.area = p.id",
+    "people p, LATERAL (SELECT p.city) l",
 )
 OFTEN = (
     "visits",
@@ -132,7 +133,11 @@ REFUSED = {
     "people p JOIN people q ON q.city = p.city": "not tied to the same person",
     "people p, visits v WHERE v.person = p.id OR v.place = p.city": "not tied to the same person",
     "people p JOIN unlisted u ON u.id = p.id": "not supported",
-    "people p, LATERAL (SELECT p.city) l": "not supported",
+    "people p, LATERAL (SELECT p.city WHERE p.boss > 1) l": "not supported",
+    "people p, people q, LATERAL (SELECT q.city) l WHERE p.city = q.city": "not tied to the same person",
+    "cities c LEFT JOIN people p ON p.city = c.name CROSS JOIN LATERAL (SELECT p.boss) l": "not tied to the same",
+    "people p WHERE p.boss < ALL (SELECT person FROM visits)": "about the same person",
+    "people p WHERE p.id < ANY (SELECT person FROM pets)": "about the same person",
     "people TABLESAMPLE bernoulli (50)": "TABLESAMPLE",
     "people p WHERE p.ctid = '(0,1)'": "not",
     "people p WHERE p.tableoid > 0": "not",

@@ -126,6 +126,8 @@ SUBQUERIES = {
         "users[exists rows(orders)]",
     "SELECT count(*) FROM users u WHERE age < (SELECT sum(amount) FROM orders o WHERE o.user_id = u.id)":
         "users[scalar rows(orders)]",
+    "SELECT EXISTS (SELECT FROM orders o WHERE o.user_id = u.id) AS x, count(*) FROM users u GROUP BY 1 "
+    "ORDER BY EXISTS (SELECT FROM orders o WHERE o.user_id = u.id)": "users by 1",
     "SELECT count(*) FROM users WHERE age > (SELECT avg(age) FROM users)": "users; users[scalar g0]; g0(f0)",
     "SELECT count(*) FROM users WHERE country IN (SELECT country FROM users GROUP BY country HAVING count(*) > 9)":
         "users by 1; users[in g0]; g0(f0)",
@@ -157,6 +159,8 @@ SUBQUERIES = {
 }  # fmt: skip
 REFUSED = {
     "SELECT user_id, count(*) FROM orders GROUP BY user_id": "rows of table orders",
+    "SELECT EXISTS (SELECT FROM orders o WHERE o.user_id = 5), count(*) FROM users u "
+    "GROUP BY EXISTS (SELECT FROM orders o WHERE o.user_id = u.id)": "rows of table orders|a subquery would show",
     "SELECT DISTINCT id FROM users": "rows of table users",
     "WITH u AS (SELECT id, age FROM users) SELECT * FROM u": "rows of table users",
     "WITH u AS (SELECT id FROM users) SELECT 1": "rows of table users",

@@ -74,11 +74,7 @@ def _renamed(body: Body, wanted: Sequence[str]) -> Body:
 
 def _select(select: Select, world: World, outer: Resolver | None) -> Body:
     if select.source is None:
-        raise Unsupported(
-            "a subquery without FROM is not supported in a private question",
-            name="select",
-            hint="Write its expressions where they are used.",
-        )
+        return _beside(select, outer)
     if select.sets is not None:
         raise Unsupported(
             "GROUPING SETS inside a private question are not supported",
@@ -94,6 +90,29 @@ def _select(select: Select, world: World, outer: Resolver | None) -> Body:
     if select.grouped:
         return _grouped(select, resolver, relation, within)
     return _rows(select, resolver, relation, within)
+
+
+def _beside(select: Select, outer: Resolver | None) -> Body:
+    """A subquery without FROM: `LATERAL (SELECT a.x + 1 AS y) AS l`, one row beside each row around it.
+
+    Claim: its row is of the unit of the row beside it. Because: it is computed from that row alone; which unit that is,
+    the block around shows for all of its private sources. Checked by: tests/privacy/test_neighbours_joins.py.
+    """
+    plain = not (select.grouped or select.distinct or select.distinct_on or select.limit or select.offset)
+    if outer is None or select.where is not None or not plain:
+        raise Unsupported(
+            "a subquery without FROM is not supported in this form in a private question",
+            name="select",
+            hint="Write its expressions where they are used.",
+        )
+    values = [shown(compile_expr(i.expr, outer.scope)) for i in select.items]
+    names = unambiguous([i.name for i in select.items])
+    private = outer.private_sources()
+    facts = Fact(False, private=bool(private))
+    outputs = tuple(Output(n, v, facts) for n, v in zip(names, values, strict=True))
+    sql = f"SELECT {', '.join(f'{v.sql} AS c{i}' for i, v in enumerate(values))}"
+    tied = tuple(s.sql_alias for s in private)
+    return Body(sql, outputs, bool(private), None, (), (), tied, True)
 
 
 def _of_people(relation: Relation) -> Relation:

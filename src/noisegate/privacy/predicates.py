@@ -24,6 +24,9 @@ from noisegate.query.total.table import OPERATORS
 from noisegate.query.tree import Expr, From, Given, Select, Subquery
 from noisegate.query.values import INTS, TEXTS, Value
 
+_OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_COMPARISONS = frozenset(_OPPOSITE)
+
 
 def special(expr: Expr, resolver: Resolver) -> Value | None:
     """The value of an expression that compile_expr leaves to the relation; None for all others."""
@@ -41,13 +44,11 @@ def _subquery(expr: Subquery, resolver: Resolver) -> Value:
         case "exists":
             body, source = _inner(expr, resolver)
             _must_be_tied(expr, source, resolver, None, None)
-            return Value(f"EXISTS (SELECT 1 {body.rows or f'FROM {source.sql}'})", "bool")
+            return Value(f"EXISTS (SELECT 1 {body.rows or f'FROM {source.sql}'})", "bool", null=False)
         case "in":
-            return _member(expr, resolver, negated=False)
-        case "any" if expr.op == "=":
-            return _member(expr, resolver, negated=False)
-        case "all" if expr.op == "<>":
-            return _member(expr, resolver, negated=True)
+            return _compared(replace(expr, kind="any", op="="), resolver)
+        case "any" | "all" if expr.op in _COMPARISONS:
+            return _compared(expr, resolver)
         case "scalar":
             return _scalar(expr, resolver)
         case _:
@@ -65,33 +66,56 @@ def _inner(expr: Subquery, resolver: Resolver) -> tuple[Body, Source]:
     return body, source_of(body, "", resolver.world.alias())
 
 
-def _member(expr: Subquery, resolver: Resolver, *, negated: bool) -> Value:
-    """`arg IN (query)` as EXISTS, and `arg <> ALL (query)` as NOT EXISTS.
+def _compared(expr: Subquery, resolver: Resolver) -> Value:
+    """`arg op ANY (query)`, of which IN is one, and `arg op ALL (query)`.
 
-    Claim: equal to PostgreSQL's value, but that NULL may be false. Because: a member is a row that equals `arg`;
-    without one, the value is NULL only if `arg` or a row is NULL: neither can be, or NULL and false mean the same here.
+    Claim: equal to PostgreSQL's value, but that NULL may be false where both mean the same. Because: ANY is true where
+    a comparison is, else NULL where one is NULL, else false; ALL is false where one is, else NULL where one is NULL,
+    else true. Where all rows are of the outer row's unit, so are the NULLs. Where the comparison itself ties them to
+    it, other people's rows are compared, too: then none may be NULL, or NULL and false mean the same.
+    Checked by: tests/privacy/test_neighbours_joins.py, tests/equality/cases/predicates.sql.
     """
     if expr.arg is None:
-        raise Internal("IN without an argument")
+        raise Internal("a comparison without an argument")
     arg = compile_expr(expr.arg, resolver.scope)
     body, source = _inner(expr, resolver)
     name = next((n for n in source.columns if n != OWN_UNIT), None)
     if name is None:
-        raise Unsupported("IN needs a subquery with one column", name="in")
+        raise Unsupported("a comparison needs a subquery with one column", name=expr.kind)
     item = source.column(name)
-    _must_be_tied(expr, source, resolver, arg, name)
+    every = expr.kind == "all"
+    ties = expr.op == ("<>" if every else "=")
+    _must_be_tied(expr, source, resolver, arg if ties else None, name)
     certain = item.fact.not_null and not item.fact.left_out and _not_null(arg, resolver)
-    if not certain and (negated or (expr.start, expr.end) not in resolver.positive):
-        raise Unsupported(
-            "NOT IN over columns that may be NULL is not supported in a private question",
-            name="in",
-            detail="One person's NULL would empty everybody's answer.",
-            hint="Use NOT EXISTS (SELECT ... WHERE the columns are equal).",
-        )
-    equal = OPERATORS[("=", 2)].rule(body.outputs[0].value if body.rows else item.value, arg)
+    value = body.outputs[0].value if body.rows else item.value
     rows = f"{body.rows} AND" if body.rows else f"FROM {source.sql} WHERE"
-    word = "NOT EXISTS" if negated else "EXISTS"
-    return Value(f"{word} (SELECT 1 {rows} {equal.sql})", "bool")
+
+    def some(condition: str) -> str:
+        return f"EXISTS (SELECT 1 {rows} {condition})"
+
+    compared = OPERATORS[(expr.op, 2)].rule(arg, value).sql
+    positive = (expr.start, expr.end) in resolver.positive
+    if every and certain:
+        opposite = OPERATORS[(_OPPOSITE[expr.op], 2)].rule(arg, value).sql
+        return Value(f"NOT {some(opposite)}", "bool", null=False)
+    if not every and (certain or positive):
+        return Value(some(compared), "bool", null=False)
+    if source.private and not source.tied:
+        raise _nullable()
+    if every and positive:
+        return Value(f"NOT {some(f'({compared}) IS NOT TRUE')}", "bool", null=False)
+    decided, otherwise = ("FALSE", "true") if every else ("TRUE", "false")
+    first = f"WHEN {some(f'({compared}) IS {decided}')} THEN {decided.lower()}"
+    return Value(f"(CASE {first} WHEN {some(f'({compared}) IS NULL')} THEN NULL ELSE {otherwise} END)", "bool")
+
+
+def _nullable() -> NoisegateError:
+    return Unsupported(
+        "NOT IN over columns that may be NULL is not supported in a private question",
+        name="in",
+        detail="One person's NULL would empty everybody's answer.",
+        hint="Use NOT EXISTS (SELECT ... WHERE the columns are equal).",
+    )
 
 
 def _not_null(value: Value, resolver: Resolver) -> bool:
@@ -101,8 +125,10 @@ def _not_null(value: Value, resolver: Resolver) -> bool:
     while here is not None:
         for source in here.sources:
             if value.column is not None and source.sql_alias == value.column[0]:
-                nullable = here.is_nullable(source)
-                return source.column(value.column[1]).fact.not_null and not nullable
+                if here.is_nullable(source):
+                    return False
+                fact = source.column(value.column[1]).fact
+                return fact.not_null or fact.unit  # rows without a unit are left out
         here = here.outer
     return False
 

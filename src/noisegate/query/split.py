@@ -7,7 +7,7 @@ refused: a mention that the outline does not resolve is never passed on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from noisegate.errors import NoisegateError, Refused, Unsupported, about
@@ -130,11 +130,18 @@ class Splitter(Trees):
         self._open_blocks.append(block)
         cut = cutter.read()
         self._open_blocks.pop()
+        self._held.update(self._copies(cut))
         for query in cut.kept:
             self._walk(query)
         noisy = len(self._answered)
         self._edits += cutter.edits(cut, noisy)
         self._answered.append(self._fragments_of(cutter, cut))
+
+    def _copies(self, cut: Cut) -> Iterator[Block]:
+        """Blocks in copies of keys and aggregates: what is replaced there is, token by token, what the fragment holds.
+        Checked by: tests/query/test_split_nested.py."""
+        for slot in cut.slots:
+            yield from (b for b in self.outline.blocks if slot.first <= b.first and b.last <= slot.last)
 
     def _fragments_of(self, cutter: Cutter, cut: Cut) -> Answered:
         """One fragment for each different grouping set."""

@@ -15,7 +15,7 @@ AND NOT EXISTS (SELECT FROM events e WHERE e.user_id = u.id AND e.kind = 'purcha
 SELECT count(*) FROM users u WHERE u.is_admin OR EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id)
 === exists in a filter
 SELECT plan, count(*) FILTER (WHERE EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id)) FROM users u GROUP BY plan
-=== [later] exists as a key
+=== exists as a key
 SELECT EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id) AS customer, count(*) FROM users u GROUP BY 1
 === a public in
 SELECT count(*) FROM users WHERE country IN (SELECT code FROM countries WHERE region = 'Europe')
@@ -49,3 +49,29 @@ WITH buyers AS (SELECT user_id FROM events WHERE kind = 'purchase') SELECT plan,
 SELECT count(*) FROM users WHERE country = ANY (ARRAY(SELECT country FROM users GROUP BY country HAVING count(*) > 10))
 === a row of the unit's, by its key
 SELECT count(*) FROM events e WHERE (SELECT u.age FROM users u WHERE u.id = e.user_id) > 30
+=== more than all others of the unit's own
+SELECT count(*) FROM things t WHERE t.price > ALL (SELECT s.price FROM things s WHERE s.user_id = t.user_id AND s.id <> t.id)
+=== not at least as much as any other of the unit's own
+SELECT count(*) FROM things t WHERE NOT t.small >= ANY (SELECT s.small FROM things s WHERE s.user_id = t.user_id AND s.id <> t.id)
+=== NULL among the unit's own, or none
+SELECT count(*) FROM things t WHERE (t.small <= ALL (SELECT s.small FROM things s WHERE s.user_id = t.user_id)) IS NULL
+=== not in, where a NULL may be among the unit's own
+SELECT count(*) FROM users u WHERE u.country NOT IN (SELECT o.country FROM sales.orders o WHERE o.user_id = u.id)
+=== not equal to all, with NULLs
+SELECT count(*) FROM things t WHERE t.note <> ALL (SELECT s.note FROM things s WHERE s.user_id = t.user_id AND s.id <> t.id)
+=== in, as a value that may be NULL
+SELECT count(*) FILTER (WHERE (t.note IN (SELECT s.note FROM things s WHERE s.user_id = t.user_id AND s.id > t.id)) IS NOT FALSE) FROM things t
+=== the unit itself not among others
+SELECT count(*) FROM sessions s WHERE s.user_id NOT IN (SELECT u.id FROM users u WHERE u.is_admin)
+=== lateral without from
+SELECT l.decade, count(*) FROM users u, LATERAL (SELECT u.age / 10 * 10 AS decade) l WHERE u.age < 60 GROUP BY 1
+=== a condition beside an order of the unit's own
+SELECT h, count(*) FROM (SELECT row_number() OVER (PARTITION BY s.user_id ORDER BY s.started_at) AS n, EXISTS (SELECT FROM events e WHERE e.session_id = s.id AND e.user_id = s.user_id AND e.kind = 'purchase') AS h FROM sessions s) x WHERE n = 1 GROUP BY h
+=== in as a key
+SELECT CASE WHEN id IN (SELECT o.user_id FROM sales.orders o WHERE o.user_id IS NOT NULL) THEN 'customer' ELSE 'visitor' END AS kind, count(*), avg(age) FROM users GROUP BY 1 ORDER BY 1
+=== a number of each person's as a key
+SELECT least((SELECT count(*) FROM sessions s WHERE s.user_id = u.id), 3) AS sessions, count(*) FROM users u GROUP BY 1
+=== a condition as a key and in an aggregate
+SELECT EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id) AS customer, plan, avg(CASE WHEN EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) THEN u.age END) FROM users u GROUP BY 1, 2
+=== having and order by a condition of each person's
+SELECT count(*) FROM users u GROUP BY EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id) HAVING count(*) > 3 ORDER BY EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id)
