@@ -82,6 +82,8 @@ def _capped(source: Source, rows: int, reference: Sequence[str], conditions: Seq
     """The source with at most `rows` rows of each unit.
 
     Only units with more rows are sorted: the others' rows pass through a join with the (mostly empty) list of those.
+    Where no unit has more, a join of 1,000,000 with 200,000 rows takes about a tenth more processor time than without
+    (2.9 to 3.1 s; a row_number() over all rows: 4.1 s).
     """
     here = source.sql_alias
     columns = {c.value.sql: c.value for c in source.columns.values() if isinstance(c, SourceColumn)}
