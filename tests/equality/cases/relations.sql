@@ -73,7 +73,7 @@ SELECT count(*) FROM (SELECT user_id FROM sales.orders UNION SELECT user_id FROM
 SELECT count(*) FROM (SELECT user_id FROM sales.orders INTERSECT SELECT user_id FROM events WHERE kind = 'purchase') x
 === except of units
 SELECT count(*) FROM (SELECT id FROM users EXCEPT SELECT user_id FROM events WHERE kind = 'purchase') x
-=== [later] lateral columns
+=== lateral columns
 SELECT x.late, count(*) FROM users u CROSS JOIN LATERAL (SELECT u.signup_date > date '2023-06-30' AS late) x GROUP BY x.late
 === lateral within the unit
 SELECT f.kind, count(*) FROM users u JOIN LATERAL (SELECT e.kind FROM events e WHERE e.user_id = u.id AND e.amount IS NOT NULL) f ON true GROUP BY f.kind HAVING count(*) > 1
