@@ -129,6 +129,15 @@ def test_what_is_cut_off_counts_by_the_bias() -> None:
     assert chosen(Fraction(20)) > chosen(Fraction(1)) > chosen(Fraction(1, 20))
 
 
+def test_a_heavy_tail_is_thought_to_go_on_where_noise_hides_it() -> None:
+    """Beyond the last filled bucket the histogram is empty in both; only one of them was falling off."""
+    falling, ending = [0] * len(LIMITS), [0] * len(LIMITS)
+    falling[8:13] = [8000, 4000, 2000, 1000, 500]
+    ending[8:13] = [500, 500, 500, 500, 500]
+    found = [choose_clip(h, LIMITS, 20.0, groups=1, rows=1, price=Fraction(1, 2)) for h in (falling, ending)]
+    assert found[0] > found[1] == 12
+
+
 def test_an_empty_table_gets_some_point() -> None:
     assert 0 <= choose_clip([-3, 2, -1], clip_limits(4), 5.0, groups=1, rows=1, price=Fraction(1)) < 3
 

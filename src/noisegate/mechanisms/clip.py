@@ -16,6 +16,8 @@ from noisegate.errors import Internal
 SHARE_UNGROUPED = Fraction(1, 4)  # of the price of a sum, for its histogram
 SHARE_GROUPED = Fraction(1, 10)
 SURE = 0.005  # how likely an empty bucket may be taken for a filled one
+TAIL_MAX = 3  # buckets beyond the last filled one that are thought to hold something
+FALL_MAX = 0.5  # a bucket has at most this share of the one before it there: tails without a mean are not believed
 TYPICAL = 0.72  # of a bucket's limit: mean of its totals where these are spread like 1/x
 
 
@@ -70,8 +72,9 @@ def choose_clip(
     error: of a mean less than all, since its two sums are cut in proportion.
     A sum clipped at T misses what pairs have above T, on average over the groups; its noise has scale K*T/price. The
     point with the least sum of both is where about price/(K*rows) pairs more would be clipped (Amin et al. 2019). The
-    largest bucket that counts is the last one that noise alone would fill with probability SURE at most, else the
-    fullest: otherwise an empty bucket far out, thousands of times larger, would be taken for a filled one by chance.
+    largest bucket whose count is taken as it is, is the last one that noise alone would fill with probability SURE at
+    most, else the fullest: otherwise an empty bucket far out, thousands of times larger, would be taken for a filled
+    one by chance. What lies beyond it is guessed from how fast the last three fall off (_tail).
     Claim: costs nothing beyond the histogram's price. Because: it reads noisy counts and public numbers only.
     Checked by: tests/mechanisms/test_clip.py; `python bench/clip.py` compares it with the best fixed point.
     """
@@ -81,9 +84,31 @@ def choose_clip(
     filled = [j for j, count in enumerate(noisy) if count > bar]
     top = filled[-1] if filled else max(range(len(noisy)), key=noisy.__getitem__)
     pairs = [float(max(count, 0)) if j <= top else 0.0 for j, count in enumerate(noisy)]
+    if top - 2 in filled and top - 1 in filled:
+        pairs[top + 1 :] = _tail(pairs[top - 2 : top + 1], bar, len(noisy) - top - 1)
     share = float(bias / rows)
     errors = [_error(j, pairs, limits, share, float(groups * limits[j] / price)) for j in range(len(limits))]
     return errors.index(min(errors))
+
+
+def _tail(last: Sequence[float], bar: float, buckets: int) -> list[float]:
+    """What the buckets beyond the last filled one are thought to hold, where the last three fall off.
+
+    They go on falling as fast, and faster by as much as the fall has quickened, but end after TAIL_MAX buckets: a
+    heavy tail goes on below what the noise lets see, and to forget it cuts sums too low; to believe it too long costs
+    noise. None holds more than would have been seen.
+    """
+    first, second, third = last
+    found = [0.0] * buckets
+    if not first > second > third > 0:
+        return found
+    quicker = min(1.0, (third / second) / (second / first))
+    ratio, count = min(third / second, FALL_MAX), third
+    for j in range(min(TAIL_MAX, buckets)):
+        ratio *= quicker
+        count *= ratio
+        found[j] = min(count, bar)
+    return found
 
 
 def _error(chosen: int, pairs: Sequence[float], limits: Sequence[int], share: float, noise: float) -> float:
