@@ -128,7 +128,7 @@ def test_a_joint_cap_has_noise_for_one_group_and_is_shown_in_whole_steps() -> No
     """All units have 2: the cap is 2, its sums in eighths; K = 3 does not matter."""
     keys = tuple((str(i),) for i in range(24_000))
     plan = jointly(clipped(DeclaredGroups(keys), epsilon=ONE, unit_groups=3, unit=20))
-    row = tuple(n * f for n, f in zip(totals(*[2] * 200), (1, 1, 1, 1, 8, 8, 4, 1), strict=True))
+    row = tuple(n * f for n, f in zip(totals(*[2] * 200), (len(keys),) * 4 + (8, 8, 4, 1), strict=True))
     drawn = [row[0] for _, row in show(plan, Confidential(plan.digest, tuple((key, row) for key in keys))).rows]
     cdf, wide = laplace_cdf(40.0 * 8, 400 * 8), laplace_cdf(40.0 * 8 * 1.3, 400 * 8)
     assert distance(drawn, lambda s: cdf(8 * s + 3)) < band(len(drawn))

@@ -103,7 +103,11 @@ def assert_close(plan: FragmentPlan, before: Confidential, after: Confidential, 
             most = cap * clip.unit * clip.steps(j)
             assert clip.sensitivity(j) == most * clip.pairs
             _check(differences, columns, most, clip.pairs, f"unit {unit}: {clip.what} at {cap}", touched)
-        buckets = {key: _buckets([d[c] for c in clip.above]) for key, d in differences.items()}
+        if clip.fine:  # of all groups, in each row
+            old, new = ([_most(plan, one, c) for c in clip.above] for one in (before, after))
+            buckets: dict[object, list[int]] = {"all": _buckets(list(map(sub, old, new)))}
+        else:
+            buckets = {key: _buckets([d[c] for c in clip.above]) for key, d in differences.items()}
         assert sum(abs(n) for row in buckets.values() for n in row) <= clip.pairs, f"unit {unit}: histogram"
         assert all(n >= 0 for row in buckets.values() for n in row), "a unit adds to a histogram"
     queries = [i for i, q in enumerate(plan.more) if q.leaves]
@@ -131,6 +135,12 @@ def _differences(plan: FragmentPlan, before: Confidential, after: Confidential) 
         key: dict(zip(plan.exact, map(sub, old.get(key, nothing), new.get(key, nothing)), strict=True))
         for key in old.keys() | new.keys()
     }
+
+
+def _most(plan: FragmentPlan, one: Confidential, column: str) -> int:
+    values = {row[plan.exact.index(column)] for _, row in one.rows}
+    assert len(values) <= 1, "each row repeats what is of all groups"
+    return max(values, default=0)
 
 
 def _check(

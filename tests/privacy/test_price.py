@@ -94,9 +94,11 @@ def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
         assert isinstance(f.groups, Selection)
         m, least = f.measurements[f.groups.measurement], f.groups.threshold
         scale = scale_for(m.sensitivity, m.epsilon)
-        assert m.sensitivity == m.per_group == f.groups.weight
+        assert m.per_group == f.groups.weight
+        assert m.sensitivity == (f.groups.weight if f.groups.units else m.groups)
         for n in range(1, m.groups + 1):  # of the groups that a unit is in, and brings to the minimum
-            there = (f.groups.group_size_min - 1) * f.groups.weight + f.groups.weight // n
+            there = (f.groups.group_size_min - 1) * f.groups.weight
+            there += f.groups.weight // n if f.groups.units else 1
             assert n * Fraction(tail_above(least - there, scale)) <= Fraction(f.groups.delta)
         assert f.groups.delta <= delta / 2
 
@@ -115,6 +117,9 @@ def test_equal_totals_are_measured_once_and_a_hidden_count_gets_what_it_needs(an
     cheap, _ = price([analyses[3]], Decimal("0.1"), Decimal("1e-6"))
     shares = [p.fragments[0].measurements[0].epsilon / p.fragments[0].epsilon for p in (dear, cheap)]
     assert shares == [Fraction(1, 20), Fraction(1, 4)], "no more than it needs, and no more than a quarter"
+    kinds = [p.fragments[0].groups for p in (dear, cheap)]
+    assert all(isinstance(g, Selection) for g in kinds)
+    assert [bool(g.units) for g in kinds if isinstance(g, Selection)] == [False, True], "by count, where noise is small"
     plan, _ = price([analyses[6]], Decimal(1), Decimal("1e-6"))
     assert plan.fragments[0].epsilon == 1
     plan, _ = price([analyses[4]], Decimal(1), Decimal("1e-6"))

@@ -110,7 +110,9 @@ def candidates_only(sql: str, plan: FragmentPlan) -> str:
     sums = [quoted_name(column) for column in plan.columns]
     inner = [f"CASE WHEN {enough} THEN totals.{k} END AS {k}" for k in keys] + [f"totals.{m}" for m in sums]
     rest = f"CASE WHEN {enough} THEN 0 ELSE 1 END::pg_catalog.int8 AS {REST}"
-    outer = [f"t.{k}" for k in keys] + [f"pg_catalog.sum(t.{m}) AS {m}" for m in sums] + [f"t.{REST}"]
+    repeated = {quoted_name(name) for clip in plan.clips if clip.fine for name in clip.above}
+    outer = [f"t.{k}" for k in keys]
+    outer += [f"pg_catalog.{'max' if m in repeated else 'sum'}(t.{m}) AS {m}" for m in sums] + [f"t.{REST}"]
     groups = ", ".join([f"t.{k}" for k in keys] + [f"t.{REST}"])
     return (
         f"SELECT {', '.join(outer)} FROM (SELECT {', '.join([*inner, rest])} FROM ({sql}) AS totals) AS t "

@@ -110,7 +110,7 @@ def second_road(plan: FragmentPlan) -> Fraction:
 def _check_form(plan: FragmentPlan) -> None:
     measured = [column for m in plan.measurements for column in m.columns]
     used = measured + [column for c in plan.clips for column in c.read]
-    used += [plan.groups.units] if isinstance(plan.groups, Selection) and plan.groups.units else []  # tested only
+    used += plan.groups.kept_back if isinstance(plan.groups, Selection) else ()
     if sorted(used) != sorted(plan.exact) or len(set(used)) != len(used) or not (used or plan.more):
         raise Internal("every total must be measured, and by one measurement")
     check_parts(plan)

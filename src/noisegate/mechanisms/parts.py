@@ -99,9 +99,9 @@ def clipped_sums(plan: FragmentPlan, rows: Sequence[Totals | None], chosen: Sequ
 
     Claim: each clip costs its two prices. Because: a unit is in the totals of at most K groups, and in one bucket of
     each: the histogram of all groups together has L1 sensitivity K. Given the cap T that was chosen from it, one unit
-    changes the sums cut at T of K groups, each group's together by at most T. With joint caps it is in the histogram of
-    one of its groups, which may be shown or not: L1 1; and it changes the sums of whichever of its groups are shown
-    together by at most T (docs/privacy.md, private clips).
+    changes the sums cut at T of K groups, each group's together by at most T. With joint caps it is once
+    in the histogram, which is of all groups, shown or not: L1 1; and it changes the sums of whichever of its groups are
+    shown together by at most T (docs/privacy.md, private clips).
     """
     found = [column for clip, cap in zip(plan.clips, chosen, strict=True) for column in _clipped(plan, clip, rows, cap)]
     return [tuple(column[i] for column in found) for i in range(len(rows))]
@@ -119,7 +119,8 @@ def chosen_caps(plan: FragmentPlan, rows: Sequence[Totals | None], released: int
 
 
 def _chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], released: int) -> int:
-    above = [sum(_column(plan, name, rows)) for name in clip.above]
+    columns = [_column(plan, name, rows) for name in clip.above]
+    above = [max(n, default=0) if clip.fine else sum(n) for n in columns]  # joint ones are of all groups, in each row
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
     price = clip.epsilon / clip.levels

@@ -48,7 +48,8 @@ class Clip:
     that are released `epsilon`.
 
     With `fine`, caps are *joint*: one unit adds at most caps[j] * unit to the entries of sums[j] of all of its groups
-    together, in steps of which fine[j] are one of the released numbers, and counts in `above` in one group only.
+    together, in steps of which fine[j] are one of the released numbers; `above` is of all groups together, and each
+    row repeats it.
     """
 
     columns: tuple[str, ...]  # of the released rows
@@ -179,7 +180,7 @@ class Selection:
     of measurement `measurement` (index into FragmentPlan.measurements) is >= `threshold`.
 
     With `units`, the count is this column, which is tested and never released; what is measured are the units' weights:
-    a unit in m groups adds weight // m to each of them.
+    a unit in m groups adds weight // m to each of them. `unused`: a column that nothing reads, and never released.
     """
 
     measurement: int
@@ -189,6 +190,12 @@ class Selection:
     other: Other | None = None
     units: str = ""
     weight: int = 1
+    unused: str = ""
+
+    @property
+    def kept_back(self) -> frozenset[str]:
+        """The columns of the engine's result that are never released, with noise or without."""
+        return frozenset(filter(None, (self.units, self.unused)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +282,7 @@ class FragmentPlan:
     def released(self) -> tuple[str, ...]:
         """The columns of Release.rows."""
         inside = {name for clip in self.clips for name in clip.read}
-        inside |= {self.groups.units} if isinstance(self.groups, Selection) else set()
+        inside |= self.groups.kept_back if isinstance(self.groups, Selection) else set()
         return tuple(c for c in self.exact if c not in inside) + tuple(n for c in self.clips for n in c.columns)
 
     @property

@@ -73,7 +73,7 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
     lines = []
     plain = iter(plan.measurements)
     clips = iter(plan.clips)
-    for total, _ in a.measured:
+    for total in _measured(plan, a):
         lines.append(f"Measurement: {total.what}{_used(total, a)}")
         if total.caps:
             c = next(clips)
@@ -95,6 +95,11 @@ def _parts(plan: FragmentPlan, a: Analysis) -> list[str]:
         lines.append(f"Choice: {choice.what}, at most {choice.rows} of a unit per group")
         lines.append(f"  permute-and-flip over {plan.more[choice.query].leaves} values, epsilon {show(choice.epsilon)}")
     return lines
+
+
+def _measured(plan: FragmentPlan, a: Analysis) -> list[Total]:
+    kept_back = plan.groups.kept_back if isinstance(plan.groups, Selection) else frozenset()
+    return [total for total, names in zip(a.totals, a.columns, strict=True) if not kept_back.intersection(names)]
 
 
 def _bound(m: Measurement) -> str:
@@ -165,7 +170,7 @@ def _scale_of(total: Total, plan: FragmentPlan, a: Analysis) -> float:
         capped = [t.identity for t in a.totals if t.caps]
         clip = plan.clips[capped.index(total.identity)]
         return scale_for(clip.per_cap, clip.epsilon)
-    plain = [t.identity for t, _ in a.measured if not t.caps]
+    plain = [t.identity for t in _measured(plan, a) if not t.caps]
     return noise_scale(plan.measurements[plain.index(total.identity)])
 
 

@@ -141,8 +141,9 @@ def _of_sums(sizes: _Sizes, total: Total, cells: Cells) -> list[str]:
 
 
 def _of_joint(sizes: _Sizes, total: Total, cells: Cells) -> list[str]:
-    """The columns of a total with joint caps: how many units are above 0 and each cap but the last, then what they add
-    under each cap (`clips.joint`): of a unit within it, its integers; beyond it, a part of the cap.
+    """The columns of a total with joint caps: how many units are above 0 and each cap but the last, in all groups, which
+    every row repeats; then what they add under each cap (`clips.joint`): of a unit within it, its integers; beyond it,
+    a part of the cap.
 
     Claim: no product leaves int8. Because: what units add under a cap is at most 2^31 each, in its steps; a unit's part
     of a whole, in 2^-bits, fits int4.
@@ -152,7 +153,8 @@ def _of_joint(sizes: _Sizes, total: Total, cells: Cells) -> list[str]:
     ends = ", ".join(str(t + 1) for t in (*above, total.caps[-1]))
     size = sizes.level(f"pg_catalog.width_bucket({cells.size}, ARRAY[{ends}]::pg_catalog.int8[])")
     units = sizes.sum(f"pg_catalog.count(*) FILTER (WHERE {cells.alias}.first)")
-    columns = [_again(units, f" FILTER (WHERE {size} > {i})") for i in range(len(above))]
+    counts = [f"pg_catalog.sum({units}) FILTER (WHERE {size} > {i})" for i in range(len(above))]
+    columns = [f"COALESCE(pg_catalog.sum({n}) OVER (), 0)::pg_catalog.int8" for n in counts]
     added, parts = [], []
     for sql in map(cells.fill, total.joint.sums):
         part = f"({sql})::pg_catalog.int8 * {1 << total.joint.bits} / NULLIF({cells.size}, 0)"

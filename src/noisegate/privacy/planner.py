@@ -59,6 +59,7 @@ class Analysis:
     givens: tuple[int, ...] = ()
     of_unit: bool = False  # its keys are functions of the unit
     levels: Levels | None = None
+    by_count: bool = False  # groups are selected by their number of units, whatever weights there are
     other: tuple[str | None, ...] | None = None  # the key of a further row for the groups that are not shown
 
     @property
@@ -69,13 +70,14 @@ class Analysis:
     @property
     def weighed(self) -> bool:
         """Whether groups are selected by weights, and the number of units is only tested."""
-        return WEIGHTS in self.totals
+        return WEIGHTS in self.totals and not self.by_count
 
     @property
     def measured(self) -> list[tuple[Total, tuple[str, ...]]]:
         """The totals that get noise and a price, with their columns."""
+        kept_back = (UNITS if self.weighed else WEIGHTS) if WEIGHTS in self.totals else None
         pairs = zip(self.totals, self.columns, strict=True)
-        return [(total, names) for total, names in pairs if not (self.weighed and total == UNITS)]
+        return [(total, names) for total, names in pairs if total != kept_back]
 
     @property
     def selects(self) -> bool:

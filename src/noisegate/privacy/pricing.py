@@ -69,7 +69,8 @@ def _divide_down(x: Decimal, parts: int) -> Decimal:
     return Context(prec=24, rounding=ROUND_DOWN).divide(x, Decimal(parts))
 
 
-def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
+def _price_one(analysis: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
+    a = _selecting(analysis, epsilon, delta)
     prices = allocate(epsilon, [*_total_parts(a, epsilon, delta), *(_leaves_part(a, one) for one in a.leaves)])
     read = _read_by_other(a)
     of_totals = [(total, names, paid) for (total, names), paid in zip(a.measured, prices, strict=False)]
@@ -114,6 +115,18 @@ def _price_one(a: Analysis, epsilon: Fraction, delta: Decimal) -> FragmentPlan:
     if isinstance(groups, DeclaredGroups):
         check_nodes(plan, len(groups.rows))
     return plan
+
+
+def _selecting(a: Analysis, epsilon: Fraction, delta: Decimal) -> Analysis:
+    """By weights or by the number of units: whichever shows smaller groups of units that are in the root of K groups.
+
+    A weight is compared with whole units, so weights are worse where there is little noise. A function of the plan.
+    """
+    if not a.weighed or delta <= 0:
+        return a
+    most, k = a.bounds.groups, a.group_size_min
+    noise = math.log(most / float(delta)) / float(epsilon * SELECTION_MOST)
+    return replace(a, by_count=(k + noise) * math.sqrt(most) >= k + most * noise)
 
 
 def _measurement(a: Analysis, total: Total, names: tuple[str, ...], paid: Fraction) -> Measurement:
@@ -282,7 +295,8 @@ def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal
         least = weighted_threshold(a.group_size_min, scale, delta, WEIGHT, measurement.groups)
         return Selection(index, a.group_size_min, delta, least, units=units, weight=WEIGHT)
     least = threshold(a.group_size_min, scale, delta_per_group(delta, measurement.groups))
-    return Selection(index, a.group_size_min, delta, least)
+    unused = next((names[0] for total, names in zip(a.totals, a.columns, strict=True) if total == WEIGHTS), "")
+    return Selection(index, a.group_size_min, delta, least, unused=unused)
 
 
 def noisy_tables(a: Analysis, plan: FragmentPlan) -> list[NoisyTable]:
