@@ -141,9 +141,9 @@ def _of_sums(sizes: _Sizes, total: Total, cells: Cells) -> list[str]:
 
 
 def _of_joint(sizes: _Sizes, total: Total, cells: Cells) -> list[str]:
-    """The columns of a total with joint caps: how many units are above 0 and each cap but the last, in all groups, which
-    every row repeats; then what they add under each cap (`clips.joint`): of a unit within it, its integers; beyond it,
-    a part of the cap.
+    """The columns of a total with joint caps: how many units are above 0 and each cap but the last, in all groups,
+    which every row repeats; then what they add under each cap (`clips.joint`): of a unit within it, its integers;
+    beyond it, a part of the cap.
 
     Claim: no product leaves int8. Because: what units add under a cap is at most 2^31 each, in its steps; a unit's part
     of a whole, in 2^-bits, fits int4.
