@@ -47,7 +47,8 @@ PARTS: dict[tuple[str, str], set[str]] = {
     ("releasing", "wire"): {"noisegate.wire.gate"},
     ("releasing", "mechanisms"): {"noisegate.mechanisms.computed", "noisegate.mechanisms.gate"},
     ("privacy", "mechanisms"): {  # light ones: neither numpy nor the sampler
-        f"noisegate.mechanisms.{name}" for name in ("allocation", "clip", "ranking", "scale", "sets", "shape", "threshold")
+        f"noisegate.mechanisms.{name}"
+        for name in ("allocation", "clip", "ranking", "scale", "sets", "shape", "threshold")
     },
     ("gateway", "mechanisms"): {"noisegate.mechanisms.gate"},
 }
