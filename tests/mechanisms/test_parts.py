@@ -142,6 +142,18 @@ def test_a_joint_cap_costs_what_it_says() -> None:
     assert (clip.pairs, clip.sensitivity(2), clip.sensitivity(3)) == (1, 16, 8)
 
 
+def test_a_joint_cap_is_of_hidden_groups_too_where_nobody_is_in_the_shown_ones() -> None:
+    """Noise shows a declared group that has no row, and hides one with 200 units. Their sizes are in the histogram, as
+    they are once a first unit is in the shown group: the noise is that of their cap."""
+    groups = DeclaredGroups((("shown",), ("hidden",)), 0, 0)
+    plan = fragment((measurement("n", groups=2),), groups, keys=1)
+    clip = Clip(("s",), "test", (1, 2**40), ("u0", "u1"), (("s0",), ("s1",)), 2, NO_NOISE, ONE, fine=(1, 1))
+    plan = dataclasses.replace(plan, columns=("n", "u0", "u1", "s0", "s1"), clips=(clip,))
+    hidden = (-1, 200, 200, 200, 200 * 2**40)
+    ((key, (_, found)),) = show(plan, Confidential(plan.digest, ((("hidden",), hidden),))).rows
+    assert key == ("shown",) and abs(found) > 1000
+
+
 # Trees and choices
 
 

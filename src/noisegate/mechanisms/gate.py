@@ -71,7 +71,7 @@ def _with_sums(
     shown = {key for key, _ in rows}
     hidden = [row for key, row in totals.items() if key not in shown] if other is not None else []
     hidden += [rest] if rest is not None and other is not None else []
-    chosen = chosen_caps(plan, [*exact, *hidden], len(rows) + (other is not None))
+    chosen = chosen_caps(plan, [*exact, *hidden], [*totals.values(), *hidden], len(rows) + (other is not None))
     whole = [(key, row + sums) for (key, row), sums in zip(rows, clipped_sums(plan, exact, chosen), strict=True)]
     return whole if other is None else [*whole, (other.key, other_row(plan, other, hidden, chosen))]
 

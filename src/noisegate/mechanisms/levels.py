@@ -65,7 +65,8 @@ def _noisy(plan: FragmentPlan, levels: Levels, rows: Sequence[Totals | None]) ->
     for m in plan.measurements:
         scale = scale_for(m.sensitivity, m.epsilon)
         found |= {column: _measure(plan, levels, column, rows, scale, m.fine) for column in m.columns}
-    for clip, chosen in zip(plan.clips, chosen_caps(plan, rows, len(rows)), strict=True):
+    seen = [row for row in rows if row is not None]
+    for clip, chosen in zip(plan.clips, chosen_caps(plan, rows, seen, len(rows)), strict=True):
         scale, fine = sum_scale(clip, chosen), clip.steps(chosen)
         pairs = zip(clip.columns, clip.sums[chosen], strict=True)
         found |= {column: _measure(plan, levels, name, rows, scale, fine) for column, name in pairs}

@@ -112,15 +112,22 @@ def _clipped(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], chos
     return [in_steps(add_noise(_column(plan, name, rows), noise), fine) for name in clip.sums[chosen]]
 
 
-def chosen_caps(plan: FragmentPlan, rows: Sequence[Totals | None], released: int) -> list[int]:
-    """Each clip's cap, by index, from a noisy histogram of all `rows` together. released: how many rows the answer has,
-    which is public; none are chosen for none."""
-    return [_chosen_cap(plan, clip, rows, released) if released else 0 for clip in plan.clips]
+def chosen_caps(plan: FragmentPlan, rows: Sequence[Totals | None], found: Sequence[Totals], released: int) -> list[int]:
+    """Each clip's cap, by index, from a noisy histogram of all `rows` together; of joint clips, of all groups together,
+    which each row that was `found` repeats. released: how many rows the answer has, which is public; none are chosen
+    for none.
+
+    Shown rows would not do for joint clips: noise may show a declared group without anybody beside hidden ones with
+    people, and the first unit in it would bring all of these into the histogram.
+    """
+    if not released:
+        return [0] * len(plan.clips)
+    return [_chosen_cap(plan, clip, found if clip.fine else rows, released) for clip in plan.clips]
 
 
 def _chosen_cap(plan: FragmentPlan, clip: Clip, rows: Sequence[Totals | None], released: int) -> int:
     columns = [_column(plan, name, rows) for name in clip.above]
-    above = [max(n, default=0) if clip.fine else sum(n) for n in columns]  # joint ones are of all groups, in each row
+    above = [max(n, default=0) if clip.fine else sum(n) for n in columns]
     buckets = [above[j] - (above[j + 1] if j + 1 < len(above) else 0) for j in range(len(above))]
     scale = _histogram_scale(clip)
     price = clip.epsilon / clip.levels
