@@ -48,6 +48,7 @@ CROSSING = (
     "AND b.part <> a.part)",
     "SELECT n, count(*) FROM orders u, LATERAL (SELECT count(*) AS n FROM events e WHERE e.user_id = u.user_id) x "
     "GROUP BY n",
+    "SELECT count(*) FROM LATERAL (SELECT user_id, kind FROM events) e JOIN orders o ON o.user_id = e.user_id",
     f"SELECT x.status, count(*) FROM events u CROSS JOIN LATERAL ({LAST.replace('u.id', 'u.user_id')}) x GROUP BY 1",
 )  # fmt: skip
 ALONE = (

@@ -90,7 +90,8 @@ def _capped(source: Source, rows: int, reference: Sequence[str], conditions: Seq
     if source.tables:
         scan, before = source.sql, ""
     else:  # a nested query is read once
-        scan, before = f"s AS {here}", f"s AS MATERIALIZED {source.sql.removesuffix(f' AS {here}')}, "
+        query = source.sql.removeprefix("LATERAL ").removesuffix(f" AS {here}")  # which has nothing beside it to read
+        scan, before = f"s AS {here}", f"s AS MATERIALIZED {query}, "
     by = [source.column(c).value.sql for c in reference]
     if source.unit is not None:
         by = [source.unit.sql]
