@@ -169,8 +169,8 @@ def test_declared_bounds_make_the_noise_smaller(said: Parts) -> None:
 
 
 SAID = {
-    "a declared cap on rows": (COUNT, r"\* 11 END", "* 12 END", EVEN),
-    "a declared cap on a total": (SUM, r"\* 37 END", "* 40 END", EVEN),
+    "a declared cap on rows": (COUNT, rf"\* {11 << 16} /", f"* {12 << 16} /", EVEN),
+    "a declared cap on a total": (SUM, rf"\* {37 << 16} /", f"* {40 << 16} /", EVEN),
     "who is within a declared cap": (SUM, r"<= 37 THEN", "<= 50 THEN", rows((1, "a", 3, 10), (1, "b", 2, 10))),
     "the rows of a mean": (
         MEAN.replace("qty", "weight"),

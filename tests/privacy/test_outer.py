@@ -10,7 +10,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from noisegate.privacy.clips import clipped, clipped_rows, joint
+from noisegate.privacy.clips import bounded, clipped, clipped_rows, joint
 from noisegate.privacy.means import both_sums
 from noisegate.privacy.outer import INT4_MAX, Rows, outer_sql
 from noisegate.privacy.totals import UNITS, Total
@@ -137,3 +137,22 @@ def test_joint_caps_are_whole_and_fit(most: int, unit: int, groups: int) -> None
         assert fine == 1 or cap * unit * fine <= 2**30
     assert unit * 2**total.joint.bits < 2**31, "a part of a whole fits int4"
     assert total.fine[0] == 2**total.joint.bits or total.caps[0] > 1
+
+
+@pytest.mark.parametrize("overall", [11, 2000, 10**8, 2**31, 2**33 + 1])
+def test_a_declared_cap_of_any_size_is_divided_as_it_is(data_server: EmbeddedServer, overall: int) -> None:
+    """A unit beyond it with equal integers in its groups adds the whole cap, but for a step in each."""
+    plain = Total(("j",), "", (), ("",), (), INT4_MAX, "")
+    total = bounded(plain, "pg_catalog.abs({0})", ("{0}",), INT4_MAX, 1, 8, overall)
+    (fine,), (kept,) = total.fine, total.outer
+    each = min(overall // 3, INT4_MAX)
+    units = [[each] * 7, [-each, INT4_MAX, 0], [overall // 8] * 8, [-INT4_MAX] * 8]
+    rows = [(v, sum(map(abs, values))) for values in units for v in values]
+    sql = f"SELECT {kept.format('c', size='z')} FROM unnest(%s::int8[], %s::int8[]) AS r (c, z)"
+    with psycopg.connect(data_server.dsn("postgres")) as connection:
+        found = [n for (n,) in connection.execute(sql.encode(), [list(column) for column in zip(*rows, strict=True)])]
+    for values in units:
+        size, own, found = sum(map(abs, values)), found[: len(values)], found[len(values) :]
+        whole = min(size, overall) * fine
+        assert whole - len(values) < sum(map(abs, own)) <= whole
+        assert all(abs(n) <= max(2**30, abs(v)) and n * v >= 0 for n, v in zip(own, values, strict=True))

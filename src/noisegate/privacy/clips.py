@@ -14,6 +14,7 @@ CLIPPED_MIN = 8  # below, a choice of cap costs more than it saves
 CLIPPED_SPREAD = 2  # a cap is near what many units have
 JOINT_CAPS_MAX = 32  # of one total: the largest; each is two columns of the engine's result
 BITS_MAX = 16  # of the fractions in which units beyond a cap add
+PRODUCT_MAX = 2**32  # with an int4, a product fits int8
 UNIT_BITS = 30  # of what one unit adds in fractions: 2^31 units fit the sampler's 62 bits
 
 
@@ -117,8 +118,12 @@ def bounded(
     """The total with the cap `overall` on what a unit adds in all of its groups together, where that is lower than what
     it may add in each; else as it is.
 
-    Claim: one unit adds at most overall * unit in L1, in steps of 1/fine. Because: as under one cap of `joint`; with
-    fine = 2^bits a part of the cap is a whole number for any cap. All fits int4, so 2^31 units fit int8.
+    Claim: one unit adds at most overall * unit in L1, in steps of 1/fine. Because: let S be the sum of its sizes. If
+    S <= overall, it adds its integers times `fine`; else trunc(sum * overall * fine / S), together at most unit times
+    overall * fine. The product comes first, so that large caps are not divided by coarse fractions.
+    Claim: all fits int4, so 2^31 units fit int8. Because: either overall * unit * fine < 2^30; or fine is 1, and a
+    unit adds no more than its integer. The product fits int8: one factor is below 2^31, the other one at most 2^32.
+    Checked by: tests/privacy/test_neighbours_joint.py, tests/privacy/test_outer.py.
     """
     if overall is None or overall >= groups * most or most * unit > INT4_MAX:
         return total
@@ -126,7 +131,7 @@ def bounded(
     return replace(
         total,
         identity=(*total.identity, "overall", str(overall)),
-        outer=tuple(cut_jointly(one, overall, 1 << bits, bits) for one in sums),
+        outer=tuple(_cut_by(one, overall, 1 << bits) for one in sums),
         per_group=min(most, overall) * unit,
         unit_rows=f"{total.unit_rows}; at most {overall * unit} in all groups of a unit together",
         cap_unit=unit,
@@ -138,6 +143,15 @@ def bounded(
 def cut_jointly(own: str, cap: int, fine: int, bits: int) -> str:
     """What a unit of size {size} adds to one sum, in steps of 1/fine."""
     part = f"({own})::pg_catalog.int8 * {1 << bits} / {{size}} * {cap * fine >> bits}"
+    return f"(CASE WHEN {{size}} <= {cap} THEN ({own})::pg_catalog.int8 * {fine} ELSE {part} END)"
+
+
+def _cut_by(own: str, cap: int, fine: int) -> str:
+    """What a unit of size {size} adds to one sum under a declared cap, in steps of 1/fine."""
+    if cap * fine > PRODUCT_MAX:
+        part = f"pg_catalog.div(({own})::pg_catalog.numeric * {cap * fine}, {{size}})::pg_catalog.int8"
+    else:
+        part = f"({own})::pg_catalog.int8 * {cap * fine} / {{size}}"
     return f"(CASE WHEN {{size}} <= {cap} THEN ({own})::pg_catalog.int8 * {fine} ELSE {part} END)"
 
 
