@@ -77,6 +77,8 @@ STATEMENTS = (
     "SELECT p.kind, count(i.qty) FROM parts p LEFT JOIN items i ON i.part = p.id WHERE p.kind <> 'bolt' GROUP BY 1",
     # nested queries of rows
     "SELECT status, count(*) FROM (SELECT status, amount FROM orders WHERE amount > 1) s GROUP BY status",
+    "SELECT s, count(*) FROM (SELECT status AS s, user_id FROM orders WHERE status IN ('a', 'c') UNION ALL "
+    "SELECT kind, user_id FROM events WHERE kind = 'b') x GROUP BY s",
     "WITH o AS (SELECT user_id AS who, amount * 2 AS twice FROM orders) SELECT count(*), sum(a.twice) "
     "FROM o a JOIN o b ON a.who = b.who",
     "SELECT count(*) FROM (SELECT DISTINCT user_id, kind FROM events) d",

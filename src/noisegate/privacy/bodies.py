@@ -44,6 +44,8 @@ def source_of(body: Body, alias: str, sql_alias: str) -> Source:
         if output.name in shown:
             continue  # an ambiguous name: PostgreSQL refuses its use
         value = _outside(output.value, f"{sql_alias}.c{i}", (sql_alias, output.name))
+        left = output.fact.left
+        value = value if left is None or left.null else replace(value, null=False)
         shown[output.name] = SourceColumn(value, output.fact)
     unit = _outside(body.unit, f"{sql_alias}.u", (sql_alias, OWN_UNIT)) if body.unit is not None else None
     if unit is not None:

@@ -22,6 +22,14 @@ OWN_UNIT = ""  # the name of a derived source's hidden column that holds the uni
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a nested query leaves of a column's values: canonical texts, None where they are not known; and NULL."""
+
+    values: tuple[str, ...] | None
+    null: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """What is known of a column of a relation. `table`, `column` and `policy` are set where it is a plain copy of a
     table's column; `policy` only where that table is private."""
@@ -35,6 +43,7 @@ class Fact:
     multiplied: bool = False  # joins may repeat its rows: a unit total declared for it does not hold
     left_out: bool = False  # it is NOT NULL only because rows without a unit are left out
     missing: bool = False  # an outer join may put NULL in its place
+    left: Left | None = None  # where the conditions and constants of nested queries say it (privacy/passing.py)
 
 
 @dataclass(frozen=True, slots=True)

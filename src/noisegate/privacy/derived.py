@@ -17,14 +17,15 @@ from noisegate.privacy.columns import OWN_UNIT, Fact, Source
 from noisegate.privacy.forms import settled, shown, sort_sql
 from noisegate.privacy.hints import joined_answer
 from noisegate.privacy.joins import condition_sql
+from noisegate.privacy.keys import left_of
 from noisegate.privacy.relation import Resolver
 from noisegate.privacy.ties import ColumnId
 from noisegate.privacy.unions import combine
-from noisegate.privacy.within import Within
+from noisegate.privacy.within import AGGREGATES, Within
 from noisegate.privacy.world import Relation, World
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.total.narrow import narrowings
-from noisegate.query.tree import Call, Expr, Literal, Query, Select, SetOp, SubqueryRef, walk
+from noisegate.query.tree import Call, Expr, Literal, Name, Query, Select, SetOp, Subquery, SubqueryRef, walk
 from noisegate.query.values import Value
 
 LIMIT_MAX = 1_000_000
@@ -143,16 +144,32 @@ def unambiguous(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _facts(resolver: Resolver, relation: Relation, value: Value, *, plain: bool) -> Fact:
+def _facts(resolver: Resolver, relation: Relation, value: Value, expr: Expr, *, plain: bool) -> Fact:
     """What is known of an output. `plain`: rows are those of FROM, none merged by this block's own doing."""
-    private = relation.anchor is not None
-    if value.column is None:
-        return Fact(False, private=private)
-    source = next((s for s in resolver.sources if s.sql_alias == value.column[0]), None)
-    if source is None:
-        return Fact(False, private=private)
-    fact = resolver.fact_of(source, source.column(value.column[1]).fact, relation)
-    return fact if plain else replace(fact, policy=None, multiplied=True)
+    found = None
+    if value.column is not None:
+        found = next((s for s in resolver.sources if s.sql_alias == value.column[0]), None)
+        if found is None:
+            return Fact(False, private=relation.anchor is not None)
+        column = found.column(value.column[1])
+        fact = resolver.fact_of(found, column.fact, relation)
+        fact = fact if plain else replace(fact, policy=None, multiplied=True)
+        value = column.value  # as conditions name it
+    else:
+        fact = Fact(False, private=relation.anchor is not None)
+        value = value if _is_of_tables(expr, resolver) else replace(value, finite=None)
+    snapshot = resolver.world.snapshot
+    known = left_of(value, fact if found else None, relation.conjuncts, snapshot, resolver.scope)
+    return replace(fact, left=known)
+
+
+def _is_of_tables(expr: Expr, resolver: Resolver) -> bool:
+    """Whether its columns are those of tables: of a number of rows, no policy promises what it is within."""
+    nodes = list(walk(expr))
+    hits = [resolver.find(n) for n in nodes if isinstance(n, Name)]
+    if any(isinstance(n, Subquery) or (isinstance(n, Call) and (n.star or n.name in AGGREGATES)) for n in nodes):
+        return False
+    return all(hit is not None and hit[0].column(hit[1]).fact.table is not None for hit in hits)
 
 
 def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within) -> Body:
@@ -165,7 +182,7 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
     if select.distinct:
         values = [settled(v) for v in values]
     outputs = tuple(
-        Output(i.name, v, _facts(resolver, relation, v, plain=not select.distinct))
+        Output(i.name, v, _facts(resolver, relation, v, i.expr, plain=not select.distinct))
         for i, v in zip(select.items, values, strict=True)
     )
     columns = [f"{v.sql} AS c{i}" for i, v in enumerate(values)]
@@ -268,7 +285,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
     within.group_by(keys)
     values = [shown(within.output(i.expr)) for i in select.items]
     outputs = tuple(
-        Output(i.name, v, within.fact(i.expr, _facts(resolver, relation, v, plain=False)))
+        Output(i.name, v, within.fact(i.expr, _facts(resolver, relation, v, i.expr, plain=False)))
         for i, v in zip(select.items, values, strict=True)
     )
     columns = [f"{v.sql} AS c{i}" for i, v in enumerate(values)]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from noisegate.errors import Unsupported
 from noisegate.plan.catalog import Snapshot
+from noisegate.privacy.columns import Fact, Left
 from noisegate.privacy.passing import passing
 from noisegate.privacy.world import PrivateRelation
 from noisegate.query.constants import quote_literal
 from noisegate.query.total import Scope
 from noisegate.query.total.numbers import narrow
+from noisegate.query.tree import Expr
 from noisegate.query.values import INT_RANGES, INTS, Value
 
 DECLARED_GROUPS_MAX = 10_000
@@ -73,26 +75,55 @@ _SPELLED_DIFFERENTLY = frozenset({"timestamptz", "float4", "float8"})
 
 def resolve_key(value: Value, relation: PrivateRelation, snapshot: Snapshot, scope: Scope) -> Key:
     """The key with the values that it can have, as far as policy, types, public tables or the conditions say."""
-    key = _resolve(value, relation, snapshot)
+    fact = relation.fact(value)
+    key = _resolve(value, fact, snapshot, canonical(value))
     if value.const is not None:
         return key
-    values, null = passing(value, key.values, key.null, relation.conjuncts, scope)
+    values, null = _still(fact, key)
+    values, null = passing(value, values, null, relation.conjuncts, scope)
     if values is None or (values, null) == (key.values, key.null) or not (values or null):
         return key  # also where nothing can pass: the question is asked all the same
     return _of_domain(value, canonical(value), values, null)
 
 
-def _resolve(value: Value, relation: PrivateRelation, snapshot: Snapshot) -> Key:
-    """The key with its domain, if the policy or the type declares one, or it is a column of a public table.
+def left_of(
+    value: Value, fact: Fact | None, conjuncts: Sequence[Expr], snapshot: Snapshot, scope: Scope
+) -> Left | None:
+    """Of an output of a nested query, whose rows all meet `conjuncts`: the values that it can have; None where nothing
+    is known. `fact`: of a plain column.
+
+    Claim: as of privacy/passing.py, or a row with another value would be dropped if this query grouped by it.
+    Checked by: tests/privacy/test_passing_nested.py.
+    """
+    if value.const is not None:
+        empty = value.const.text is None
+        return Left(() if empty else value.known, empty)
+    key = _resolve(value, fact, snapshot, "")
+    values, null = passing(value, *_still(fact, key), conjuncts, scope)
+    return None if values is None and null else Left(values, null)
+
+
+def _still(fact: Fact | None, key: Key) -> tuple[tuple[str, ...] | None, bool]:
+    """The key's values, and whether NULL, as far as nested queries leave them."""
+    left = fact.left if fact is not None else None
+    if left is None:
+        return key.values, key.null
+    if key.values is None or left.values is None:
+        return (left.values if key.values is None else key.values), key.null and left.null
+    kept = set(left.values)
+    return tuple(v for v in key.values if v in kept), key.null and left.null
+
+
+def _resolve(value: Value, fact: Fact | None, snapshot: Snapshot, sql: str) -> Key:
+    """The key, of canonical form `sql`, with its domain, if the policy or the type declares one, or it is a column of a
+    public table.
 
     Claim: the values are a function of text, policy, types and public rows. Because: a row with a value that the copy
     of a public table lacks is dropped before bounding, as one outside a declared domain is.
     Checked by: tests/privacy/test_public_keys.py.
     """
-    sql = canonical(value)
     if value.const is not None:
         return Key(sql, None, True, None)
-    fact = relation.fact(value)
     if fact is None or fact.table is None or fact.column is None:
         return _of_expression(value, sql) if value.column is None else Key(sql, None, True, None)
     table, column = fact.table, fact.column

@@ -18,7 +18,7 @@ from noisegate.errors import NoisegateError
 from noisegate.query.constants import Const
 from noisegate.query.total import Scope, compile_expr
 from noisegate.query.tree import AnyOf, Cast, Expr, IsTest, Name, Op, walk
-from noisegate.query.values import INTS, Value
+from noisegate.query.values import INT_RANGES, INTS, Value
 
 Outcomes = frozenset[bool | None]  # of a condition: true, false, NULL
 _ANY: Outcomes = frozenset({True, False, None})
@@ -29,7 +29,7 @@ _COMPARED: dict[str, Callable[[Fraction, Fraction], bool]] = {
     ">=": lambda a, b: a >= b,
 }
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_SPELLED_ONE_WAY = INTS | {"text", "enum", "date", "bool"}  # a constant's text is the canonical one
+ONE_TEXT = INTS | {"text", "enum", "date", "bool"}  # a constant's text is the canonical one
 _EPOCH = dt.date(2000, 1, 1)
 
 
@@ -103,7 +103,7 @@ def _is_key(expr: Expr, value: Value, scope: Scope) -> bool:
 
 def _listed(condition: Expr, value: Value, scope: Scope) -> tuple[str, ...] | None:
     """The texts of all values for which `key = ...` or `key IN (...)` can hold."""
-    if value.type not in _SPELLED_ONE_WAY or value.const is not None:
+    if value.type not in ONE_TEXT or value.const is not None:
         return None
     match condition:
         case Op(op="=", args=(left, right)):
@@ -116,11 +116,19 @@ def _listed(condition: Expr, value: Value, scope: Scope) -> tuple[str, ...] | No
             return None
     if items is None or any(not _alike(c, value) for c in items):
         return None
-    return tuple(dict.fromkeys(c.text for c in items if c.text is not None))
+    return tuple(dict.fromkeys(c.text for c in items if c.text is not None and _fits(c, value)))
 
 
 def _alike(const: Const, value: Value) -> bool:
     return const.base == value.type or (const.base in INTS and value.type in INTS)
+
+
+def _fits(const: Const, value: Value) -> bool:
+    """Whether the key's type has the constant: no smallint is 70000, and no literal of it can be written."""
+    limits = INT_RANGES.get(value.type)
+    if limits is None or limits.lo is None or limits.hi is None or const.number is None:
+        return True
+    return limits.lo <= const.number <= limits.hi
 
 
 def _constant(expr: Expr, scope: Scope) -> Const | None:
@@ -188,7 +196,7 @@ def _compared(op: str, row: _Row, const: Const | None) -> Outcomes:
     if op in _COMPARED:
         number = _number(row.value.type, row.item)
         return _ANY if number is None or const.number is None else frozenset({_COMPARED[op](number, const.number)})
-    if op not in ("=", "<>") or row.value.type not in _SPELLED_ONE_WAY | {"bpchar", "uuid"}:
+    if op not in ("=", "<>") or row.value.type not in ONE_TEXT | {"bpchar", "uuid"}:
         return _ANY
     item, text = row.item, const.text
     if row.value.type == "bpchar":

@@ -239,13 +239,16 @@ class Resolver:
         unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False
         certain = fact.not_null and (there or not nullable)
         named = unit and there and not fact.missing  # rows of nobody are left out
+        absent = nullable and not there
+        left = replace(fact.left, null=True) if absent and fact.left is not None else fact.left
         return replace(
             fact,
             not_null=certain or named,
             left_out=fact.left_out or (named and not certain),
             unit=unit,
             multiplied=multiplied,
-            missing=fact.missing or (nullable and not there),
+            missing=fact.missing or absent,
+            left=left,
         )
 
     def _limits_key(self) -> str:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from noisegate.errors import Internal, Unsupported
 from noisegate.plan.units import UNIT, Determinant
 from noisegate.privacy.bodies import Body, Output
-from noisegate.privacy.columns import OWN_UNIT, Fact
+from noisegate.privacy.columns import OWN_UNIT, Fact, Left
 from noisegate.privacy.forms import settled
+from noisegate.privacy.passing import ONE_TEXT
 from noisegate.query.interval import hull
 from noisegate.query.tree import SetOp
 from noisegate.query.values import NUMBERS, Value
@@ -87,5 +88,19 @@ def _united(a: Output, b: Output) -> Output:
         unit=a.fact.unit and b.fact.unit,
         multiplied=True,
         missing=a.fact.missing or b.fact.missing,
+        left=_either(a.fact.left, b.fact.left, same or x.type in ONE_TEXT),
     )
-    return Output(a.name, value, fact if same else Fact(fact.not_null, fact.unit))
+    return Output(a.name, value, fact if same else Fact(fact.not_null, fact.unit, left=fact.left))
+
+
+def _either(a: Left | None, b: Left | None, alike: bool) -> Left | None:
+    """What is left of the values of both branches. alike: equal values have one text in both.
+
+    Claim: every row has one of them. Because: a row of any set operation has the value of a row of one branch.
+    Checked by: tests/privacy/test_passing_nested.py.
+    """
+    if a is None or b is None:
+        return None
+    known = alike and a.values is not None and b.values is not None
+    values = tuple(dict.fromkeys((*(a.values or ()), *(b.values or ())))) if known else None
+    return None if values is None and (a.null or b.null) else Left(values, a.null or b.null)

@@ -146,3 +146,12 @@ SELECT country, count(*) FROM users GROUP BY country HAVING count(*) >= $1
 SELECT country, count(*) FROM users GROUP BY country ORDER BY 2 DESC, 1 LIMIT $1
 === group by all columns of a list | $1 _int4 = {1,2,3}
 SELECT whole, count(*) FROM things WHERE whole = ANY ($1) GROUP BY whole
+=== conditions within a subquery say which groups there are
+SELECT kind, count(*) FROM (SELECT * FROM events WHERE kind IN ('signup', 'purchase')) t GROUP BY kind
+=== conditions within WITH, renamed, and around
+WITH t AS (SELECT country AS c, id FROM users WHERE country <> 'FR'), s AS (SELECT c AS place, id FROM t WHERE c IS NOT NULL)
+SELECT place, count(*) FROM s WHERE place > 'B' GROUP BY place
+=== conditions within each branch
+SELECT what, count(*) FROM (SELECT 'event' AS what, user_id FROM events WHERE kind = 'purchase' UNION ALL SELECT 'person', id FROM users) t GROUP BY what
+=== conditions within the far side of an outer join
+SELECT s.kind, count(*) FROM users u LEFT JOIN (SELECT user_id, max(kind) AS most, kind FROM events WHERE kind = 'purchase' GROUP BY user_id, kind) s ON s.user_id = u.id GROUP BY s.kind
