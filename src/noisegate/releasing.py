@@ -17,7 +17,7 @@ from noisegate.mechanisms.computed import computed
 from noisegate.mechanisms.gate import draws, release
 from noisegate.plan.measure import FragmentPlan, NoisyTable, StatementPlan
 from noisegate.plan.reading import OutputType
-from noisegate.plan.trust import Confidential, Receipt
+from noisegate.plan.trust import Confidential, Receipt, Release
 from noisegate.query.constants import text_of
 from noisegate.query.split import Split
 from noisegate.query.total.casts import target_of
@@ -46,6 +46,7 @@ class Releasing:
     _values: dict[int, Values] = field(default_factory=dict)
     _rows: list[Rows] = field(default_factory=list)  # of each noisy table
     _computed: list[Sequence[Texts]] = field(default_factory=list)
+    _asides: list[tuple[FragmentPlan, Release]] = field(default_factory=list)  # for the next noisy table
 
     async def prepare(self) -> None:
         """Evaluate what reads public tables alone. To be called before the charge.
@@ -71,12 +72,16 @@ class Releasing:
 
     def _release(self, totals: Confidential, plan: FragmentPlan, receipt: Receipt) -> None:
         done = release(totals, plan, receipt)
+        if plan.aside:
+            self._asides.append((plan, done))
+            return
         if plan.levels is not None:
             self._rows += done.levels
             self._computed += [() for _ in done.levels]
             return
-        self._computed.append(computed(plan, self.tables[len(self._rows)], done))
+        self._computed.append(computed(plan, self.tables[len(self._rows)], done, self._asides))
         self._rows.append(done.rows)
+        self._asides = []
 
     async def _evaluate(self, index: int) -> Values:
         given = self.split.givens[index]

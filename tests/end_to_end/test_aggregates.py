@@ -102,6 +102,15 @@ STATEMENTS = (
     "FROM people",
     "SELECT kind, mode() WITHIN GROUP (ORDER BY paid) FROM visits GROUP BY kind",
     "SELECT mode() WITHIN GROUP (ORDER BY kind) FILTER (WHERE stars > 2) FROM visits",
+    "SELECT mode() WITHIN GROUP (ORDER BY stars), mode() WITHIN GROUP (ORDER BY day DESC), "
+    "mode() WITHIN GROUP (ORDER BY (spent / 10)::int), mode() WITHIN GROUP (ORDER BY seen), "
+    "mode() WITHIN GROUP (ORDER BY kind || ' \"' || stars::text) FROM visits",
+    "SELECT kind, count(*), mode() WITHIN GROUP (ORDER BY stars) FILTER (WHERE paid), "
+    "mode() WITHIN GROUP (ORDER BY seconds DESC), mode() WITHIN GROUP (ORDER BY kind) FROM visits GROUP BY kind",
+    "SELECT stars, mode() WITHIN GROUP (ORDER BY day - 7), mode() WITHIN GROUP (ORDER BY stars) FROM visits "
+    "GROUP BY stars HAVING mode() WITHIN GROUP (ORDER BY day - 7) IS NOT NULL",
+    "SELECT kind, paid, mode() WITHIN GROUP (ORDER BY stars DESC) FROM visits GROUP BY ROLLUP (kind, paid)",
+    "SELECT mode() WITHIN GROUP (ORDER BY stars) FROM visits WHERE stars > 6",
     "SELECT bool_and(vip), bool_or(vip), every(age > 0), bool_or(age > 200), bool_and(age < 50) FROM people",
     "SELECT kind, bool_and(paid), bool_or(paid), every(stars >= 0), bool_or(stars > 5) FROM visits GROUP BY kind",
     "SELECT bool_or(vip), bool_and(vip), min(age), max(born), var_pop(age), corr(age, height), stddev(age), "

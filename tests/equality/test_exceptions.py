@@ -73,6 +73,14 @@ def test_mode_of_nothing_is_a_declared_value(product: Pair) -> None:
     assert rows(product.gate, sql) == [("enterprise",)]
 
 
+def test_mode_of_values_that_few_people_have_is_null(product: Pair) -> None:
+    sql = "SELECT mode() WITHIN GROUP (ORDER BY id) FROM sessions"
+    assert rows(product.truth, sql) != [(None,)] == rows(product.gate, sql)
+    sql = "SELECT mode() WITHIN GROUP (ORDER BY free) FROM things WHERE user_id IS NOT NULL AND free < 1"
+    truth, private = rows(product.truth, sql), rows(product.gate, sql)
+    assert truth == private and len(str(private[0][0])) < len(str(truth[0][0]))
+
+
 def test_what_would_raise_is_null(product: Pair) -> None:
     sql = "SELECT count(*), count(6 / small) FROM things WHERE small IS NOT NULL"
     with pytest.raises(psycopg.errors.DivisionByZero):

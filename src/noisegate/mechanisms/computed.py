@@ -15,26 +15,35 @@ from noisegate.mechanisms.quantiles import Asked, Between, Kind, quantiles
 from noisegate.mechanisms.ranking import leaf_width
 from noisegate.mechanisms.shape import TreeShape, present_from, shape_for
 from noisegate.mechanisms.tree import ConsistentTree, NoisyNodes, estimate
-from noisegate.plan.measure import Axis, Chosen, FragmentPlan, NoisyTable, Present, Quantiles, Rank
+from noisegate.plan.measure import Axis, Chosen, FragmentPlan, Largest, NoisyTable, Present, Quantiles, Rank
 from noisegate.plan.trust import Release
 
 _EPOCH = dt.datetime(2000, 1, 1)
 Column = tuple[str | None, ...]
 
 
-def computed(plan: FragmentPlan, table: NoisyTable, release: Release) -> tuple[Column, ...]:
-    """The columns q0, q1 ... of the noisy table, each with one text (or NULL) per released row."""
+Beside = tuple[FragmentPlan, Release]
+
+
+def computed(
+    plan: FragmentPlan, table: NoisyTable, release: Release, asides: Sequence[Beside] = ()
+) -> tuple[Column, ...]:
+    """The columns q0, q1 ... of the noisy table, each with one text (or NULL) per released row. `asides`: the releases
+    that were made for it, with their plans."""
     trees = {
         part: _estimated(plan, part, release)
         for part in {one.part for one in table.computed if isinstance(one, Quantiles) and not one.by_rank}
     }
     last = (None,) if table.other else ()  # Other's row: nothing of this adds up over groups
+    shown = release.rows[: len(release.rows) - len(last)]
     found = []
     for one in table.computed:
         if isinstance(one, Chosen):
             found.append(_chosen(one, release))
         elif isinstance(one, Present):
             found.append(_present(one, plan, release))
+        elif isinstance(one, Largest):
+            found.append(_largest(one, *asides[one.part], [key for key, _ in shown]))
         elif one.by_rank:
             found.append(_ranked(one, plan.ranks[one.part], release))
         else:
@@ -74,6 +83,23 @@ def _shown(places: Sequence[Between | None], one: Quantiles) -> str | None:
 
 def _chosen(one: Chosen, release: Release) -> Column:
     return tuple(one.values[leaf] for leaf in release.choices[one.part])
+
+
+def _largest(one: Largest, plan: FragmentPlan, beside: Release, shown: Sequence[Column]) -> Column:
+    """An array of the values with the largest count, in any order; which of them wins is PostgreSQL's to say."""
+    at = plan.released.index(one.column)
+    best: dict[tuple[str | None, ...], tuple[int, list[str]]] = {}
+    for (*group, value), row in beside.rows:
+        most, values = best.setdefault(tuple(group), (0, []))
+        if value is not None and row[at] >= max(most, 1):
+            best[tuple(group)] = (row[at], [*(values if row[at] == most else ()), value])
+    return tuple(_texts(best[key][1]) if key in best and best[key][1] else None for key in shown)
+
+
+def _texts(values: Sequence[str]) -> str:
+    """An array of any type's texts."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def _estimated(plan: FragmentPlan, part: int, release: Release) -> ConsistentTree | None:

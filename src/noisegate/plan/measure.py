@@ -249,6 +249,7 @@ class FragmentPlan:
     givens: tuple[int, ...] = ()  # of the statement's closed subqueries, those whose values the queries take
     levels: Levels | None = None
     ranks: tuple[Rank, ...] = ()
+    aside: bool = False  # what is released is for computed columns of the next plan that is not one (Largest)
 
     @property
     def epsilon(self) -> Fraction:
@@ -367,12 +368,22 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Largest:
+    """A column of texts: the array of the last key's values that have the largest noisy `column` in aside `part`, whose
+    other keys are the row's; NULL where no value has one above 0."""
+
+    part: int
+    column: str
+    descending: bool = False  # of equal counts the last value wins
+
+
+@dataclass(frozen=True, slots=True)
 class NoisyTable:
     """What the remainder reads: k0.., a0.. over raw columns k0.. (text), the released columns (numeric), and q0..
     (text), which are `computed` from the rest of the release."""
 
     keys: tuple[NoisyColumn, ...]
     aggregates: tuple[NoisyColumn, ...]
-    computed: tuple[Quantiles | Chosen | Present, ...] = ()
+    computed: tuple[Quantiles | Chosen | Present | Largest, ...] = ()
     released: tuple[str, ...] = ()  # FragmentPlan.released
     other: bool = False  # the last row is Other's; the column `other` (integer) is 1 there and 0 elsewhere

@@ -147,6 +147,8 @@ def expected_error(answer: Answer, plan: FragmentPlan, a: Analysis) -> str:
     note = f"  ({answer.note})" if answer.note else ""
     if answer.leaves is not None:
         return _histogram_error(answer, plan, a) + note
+    if answer.aside is not None:
+        return "as the counts of its values beside it; values that are not selected are missed" + note
     sd = standard_deviation(_scale_of(answer.totals[0], plan, a)) * float(factor)
     match kind:
         case "mean" if answer.totals[0].caps:

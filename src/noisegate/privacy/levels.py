@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from noisegate.errors import NoisegateError
+from noisegate.errors import NoisegateError, Unsupported
 from noisegate.mechanisms.sets import CLOSED_MAX, closed
 from noisegate.plan.measure import Levels
 from noisegate.plan.reading import OutputType
@@ -14,6 +14,7 @@ from noisegate.policy.model import Answers
 from noisegate.privacy.other import with_other
 from noisegate.privacy.planner import Analysis
 from noisegate.query.fragment import Answered, Fragment
+from noisegate.query.split import FRAGMENTS_MAX
 
 Analyse = Callable[[Fragment, Sequence[OutputType]], Analysis]
 Set = tuple[int, ...]
@@ -26,7 +27,8 @@ def with_levels(
     analyse: Analyse,
     policy: Answers,
 ) -> tuple[Analysis, ...]:
-    """One analysis for each fragment in order, or one for all grouping sets of a question that are made consistent."""
+    """One analysis for each fragment in order, or one for all grouping sets of a question that are made consistent; the
+    questions beside a fragment come right before it."""
     found: list[Analysis] = []
     start = 0
     while start < len(fragments):
@@ -38,7 +40,14 @@ def with_levels(
         else:
             found += _family(family, fragments, outputs, analyse, policy.negative_counts)
         start += count
-    return tuple(found)
+    whole = tuple(one for a in found for one in (*a.asides, a))
+    if len(whole) > max(FRAGMENTS_MAX, len(found)):
+        raise Unsupported(
+            f"a statement may hold at most {FRAGMENTS_MAX} private questions",
+            name="mode",
+            detail="Each mode() over values that nobody declared is one of its own.",
+        )
+    return whole
 
 
 def _family(
@@ -80,7 +89,7 @@ def _together(
         return "all keys together cannot be asked"
     if a.declared is None:
         return "not all groups are known beforehand"
-    if a.leaves or any(t.distinct is not None for t in a.totals):
+    if a.leaves or a.asides or any(t.distinct is not None for t in a.totals):
         return "percentiles, extremes, modes and distinct values do not add up"
     if not a.of_unit and any(answer.of_units for answer in a.answers):
         return "a unit may be in several groups, so that numbers of units do not add up"

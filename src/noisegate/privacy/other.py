@@ -15,7 +15,7 @@ _TEXT = re.compile(r"(text|character varying)(?:\((\d+)\))?\Z")
 def adds_up(answer: Answer) -> bool:
     """Whether an answer over several groups is made of the sums of their totals. A number of units is then one of
     (unit, group) pairs."""
-    return answer.leaves is None and all(t.distinct is None for t in answer.totals)
+    return answer.leaves is None and answer.aside is None and all(t.distinct is None for t in answer.totals)
 
 
 def with_other(a: Analysis) -> Analysis:

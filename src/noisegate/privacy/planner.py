@@ -19,6 +19,7 @@ from noisegate.privacy.bounding import Bounds, bounds_for, fragment_sql, names_o
 from noisegate.privacy.caps import described
 from noisegate.privacy.further import distinct_sql, leaves_sql
 from noisegate.privacy.keys import Key, declared_rows, resolve_key
+from noisegate.privacy.modes import BESIDE, asides_of, beside
 from noisegate.privacy.outer import INT4_MAX
 from noisegate.privacy.passing import present
 from noisegate.privacy.quantiles import alone
@@ -61,6 +62,8 @@ class Analysis:
     levels: Levels | None = None
     by_count: bool = False  # groups are selected by their number of units, whatever weights there are
     other: tuple[str | None, ...] | None = None  # the key of a further row for the groups that are not shown
+    asides: tuple[Analysis, ...] = ()  # questions of its own that its answers read
+    aside: bool = False  # it is one
 
     @property
     def questions(self) -> int:
@@ -95,6 +98,23 @@ def analyse(
 ) -> Analysis:
     """`outputs` are the types of the keys, then of the aggregates; `givens` those of the closed subqueries' columns.
     Raises NoisegateError for what has no private meaning here."""
+
+    def analysed(one: Fragment, types: Sequence[OutputType]) -> Analysis:
+        return _analyse(one, types, snapshot, constants, time_zone, givens)
+
+    main = analysed(fragment, outputs)
+    found = [analysed(*beside(fragment, outputs, aside)) for aside in asides_of(main.answers)]
+    return replace(main, asides=tuple(replace(a, aside=True, explain=(BESIDE, *a.explain)) for a in found))
+
+
+def _analyse(
+    fragment: Fragment,
+    outputs: Sequence[OutputType],
+    snapshot: Snapshot,
+    constants: Mapping[Span, Const],
+    time_zone: str,
+    givens: Sequence[Sequence[OutputType]],
+) -> Analysis:
     resolver = resolver_of(fragment.relation, snapshot, constants, givens)
     with about(fragment.relation.start, fragment.relation.end):
         relation = resolver.resolve(fragment.where)

@@ -23,6 +23,7 @@ from noisegate.plan.measure import (
     DeclaredGroups,
     FragmentPlan,
     GroupKey,
+    Largest,
     Levels,
     Measurement,
     NoisyColumn,
@@ -35,6 +36,7 @@ from noisegate.plan.measure import (
     StatementPlan,
     Tree,
 )
+from noisegate.privacy.modes import asides_of, largest_sql
 from noisegate.privacy.other import adds_up
 from noisegate.privacy.planner import Analysis
 from noisegate.privacy.totals import UNITS, WEIGHT, WEIGHTS, Answer, Leaves, Total
@@ -55,13 +57,20 @@ def price(analyses: Sequence[Analysis], epsilon: Decimal, delta: Decimal) -> tup
     selects no group from data costs no delta. Because: exact fractions. Checked by: tests/privacy/test_price.py.
     """
     selecting = sum(a.selects for a in analyses)
-    share = Fraction(epsilon) / sum(a.questions for a in analyses)
+    share = Fraction(epsilon) / sum(map(_questions, analyses))
     delta_each = _divide_down(delta, selecting) if selecting else Decimal(0)
-    plans = tuple(_price_one(a, share * a.questions, delta_each) for a in analyses)
+    plans = tuple(_price_one(a, share * _questions(a), delta_each) for a in analyses)
     charge = Charge(epsilon, delta if selecting else Decimal(0))
     return StatementPlan(plans, charge), [
-        table for a, plan in zip(analyses, plans, strict=True) for table in noisy_tables(a, plan)
+        table for a, plan in zip(analyses, plans, strict=True) if not a.aside for table in noisy_tables(a, plan)
     ]
+
+
+def _questions(a: Analysis) -> Fraction:
+    """How many shares of the price a fragment has: less than one where all that is asked is asked beside it, and its
+    groups are known."""
+    beside = bool(a.asides) and all(answer.aside is not None for answer in a.answers) and not a.selects
+    return HIDING_SHARE if beside else Fraction(a.questions)
 
 
 def _divide_down(x: Decimal, parts: int) -> Decimal:
@@ -111,6 +120,7 @@ def _price_one(analysis: Analysis, epsilon: Fraction, delta: Decimal) -> Fragmen
         a.givens,
         _sums_of(a) if a.levels is not None else None,
         ranks,
+        a.aside,
     )
     if isinstance(groups, DeclaredGroups):
         check_nodes(plan, len(groups.rows))
@@ -299,6 +309,13 @@ def _selection(a: Analysis, index: int, measurement: Measurement, delta: Decimal
     return Selection(index, a.group_size_min, delta, least, unused=unused)
 
 
+def _count_of(aside: Analysis) -> str:
+    """The released column with the number of rows of each value."""
+    (answer,) = aside.answers
+    columns = zip(aside.totals, aside.columns, strict=True)
+    return next(released_columns(t, names)[0] for t, names in columns if t.identity == answer.totals[0].identity)
+
+
 def noisy_tables(a: Analysis, plan: FragmentPlan) -> list[NoisyTable]:
     """One noisy table, or one for each grouping set that is made consistent."""
     table = _noisy_table(a, plan)
@@ -318,12 +335,14 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
     keys = tuple(
         NoisyColumn(f"k{i}", output.sql, output.collation) for i, output in enumerate(a.outputs[: len(a.keys)])
     )
-    computed: list[Quantiles | Chosen | Present] = []
+    computed: list[Quantiles | Chosen | Present | Largest] = []
     aggregates = []
     for answer, output in zip(a.answers, a.outputs[len(a.keys) :], strict=True):
         if answer.computed is not None:
             sql = answer.recombine.format(f"q{len(computed)}")
             computed.append(_computed(a, answer))
+            if answer.aside is not None:
+                sql = largest_sql(sql, answer, output)
         else:
             sql = answer.recombine.format(*(name for total in answer.totals for name in where[total.identity]))
         if answer.null_by is not None and answer.null_by.identity in where:
@@ -334,8 +353,12 @@ def _noisy_table(a: Analysis, plan: FragmentPlan) -> NoisyTable:
     return NoisyTable(keys, tuple(aggregates), tuple(computed), plan.released, a.other is not None)
 
 
-def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen | Present:
-    """With its place among the trees, or among the choices."""
-    assert answer.computed is not None and answer.leaves is not None
+def _computed(a: Analysis, answer: Answer) -> Quantiles | Chosen | Present | Largest:
+    """With its place among the trees, the choices, or the asides."""
+    assert answer.computed is not None
+    if answer.aside is not None and isinstance(answer.computed, Largest):
+        part = [one.identity for one in asides_of(a.answers)].index(answer.aside.identity)
+        return replace(answer.computed, part=part, column=_count_of(a.asides[part]))
+    assert answer.leaves is not None
     same = [one.identity for one in a.leaves if one.kind == answer.leaves.kind]
     return replace(answer.computed, part=same.index(answer.leaves.identity))

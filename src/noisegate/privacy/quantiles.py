@@ -16,11 +16,11 @@ from fractions import Fraction
 from noisegate.errors import Unsupported
 from noisegate.mechanisms.ranking import COUNT_SHARE, GROUPS_FEW, leaf_width, rational
 from noisegate.mechanisms.shape import LEAVES_EXACT, TreeShape, shape_for
-from noisegate.plan.measure import Axis, Chosen, Quantiles
+from noisegate.plan.measure import Axis, Chosen, Largest, Quantiles
 from noisegate.privacy.context import Context, missing_bounds, only_if, place_among, policy_grid, present, written
 from noisegate.privacy.grid import choose_grid
 from noisegate.privacy.keys import resolve_key
-from noisegate.privacy.totals import Answer, Leaves
+from noisegate.privacy.totals import Answer, Aside, Leaves
 from noisegate.query.constants import Const
 from noisegate.query.total import compile_expr
 from noisegate.query.tree import Cast, Expr, SortKey
@@ -130,18 +130,13 @@ def extreme(c: Context) -> Answer:
 
 
 def mode(c: Context) -> Answer:
-    """mode() over the values that the policy or the type declares, by private choice of the largest count."""
+    """mode() over the values that the policy or the type declares, by private choice of the largest count; over others,
+    from those that are selected from data (modes.py)."""
     key = _order(c)
     value = compile_expr(key.expr, c.scope)
     known = resolve_key(value, c.relation, c.snapshot, c.scope)
     if known.values is None:
-        raise Unsupported(
-            "mode() needs values that are known beforehand",
-            name="mode",
-            detail="The values of a column without a domain are read from people.",
-            hint="Take the largest count: GROUP BY the column ORDER BY count(*) DESC LIMIT 1; or let the data owner "
-            "declare a domain in the policy.",
-        )
+        return _selected(c, key, value)
     values = tuple(sorted(known.values)) if value.type != "enum" else known.values
     values = values[::-1] if key.descending else values
     leaf = place_among(c, value, known.sql, values)
@@ -150,6 +145,17 @@ def mode(c: Context) -> Answer:
         ("each", leaf), f"rows with each value of {written(c, key.expr)}", leaf, len(values), 0, "each", cap, "choice"
     )
     return Answer((), "{0}", ("choice", Fraction(1)), "", None, leaves, None, Chosen(0, values))
+
+
+def _selected(c: Context, key: SortKey, value: Value) -> Answer:
+    if value.const is not None:
+        raise Unsupported("mode() of a constant is not supported", name="mode")
+    text = written(c, key.expr)
+    if c.call.filter is not None:
+        text = f"CASE WHEN {written(c, c.call.filter)} THEN {text} END"
+    aside = Aside((value.sql, c.condition or ""), c.call, text)
+    found = Largest(0, "", key.descending)
+    return Answer((), "{0}", ("aside", Fraction(1)), "", computed=found, aside=aside)
 
 
 def _order(c: Context) -> SortKey:

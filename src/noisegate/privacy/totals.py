@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from noisegate.mechanisms.shape import TreeShape
-from noisegate.plan.measure import Axis, Chosen, Present, Quantiles
+from noisegate.plan.measure import Axis, Chosen, Largest, Present, Quantiles
+from noisegate.query.tree import Call
 
 
 class Flag(str):
@@ -145,6 +146,16 @@ WEIGHTS = Total(
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A mode() whose values are selected from data, in a question of their own. `identity` is equal where that is the
+    same question; `text`: of the value, for EXPLAIN."""
+
+    identity: tuple[str, ...]
+    call: Call
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An aggregate over totals. `recombine` is SQL for the clean room over raw noisy columns {0}, {1} ... of `totals`,
     or over the one column that is computed from `leaves`. `error` is, for EXPLAIN, the error per output: ('sd', factor)
@@ -157,10 +168,11 @@ class Answer:
     null_by: Total | None = None  # NULL where this released count is <= 0, if it is measured anyway
     leaves: Leaves | None = None
     shape: TreeShape | None = None
-    computed: Quantiles | Chosen | Present | None = None  # its `part` is set by the planner
+    computed: Quantiles | Chosen | Present | Largest | None = None  # its `part` is set by the planner
     instead: Answer | None = None
     alone: Answer | None = None  # the same percentile, where it is all that is read from its histogram
     of_units: bool = False  # a number of units: a unit in two groups is one in both together
+    aside: Aside | None = None
 
 
 def shared(answers: Iterable[Answer]) -> tuple[Answer, ...]:
@@ -199,6 +211,7 @@ __all__ = [
     "WEIGHT",
     "WEIGHTS",
     "Answer",
+    "Aside",
     "Axis",
     "Cut",
     "Distinct",

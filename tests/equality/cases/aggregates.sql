@@ -32,6 +32,16 @@ SELECT plan, percentile_disc(0.5) WITHIN GROUP (ORDER BY age) FROM users GROUP B
 SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY age) FILTER (WHERE plan = 'free') FROM users
 === mode
 SELECT mode() WITHIN GROUP (ORDER BY plan) FROM users
+=== modes of values that nobody declared
+SELECT mode() WITHIN GROUP (ORDER BY feature), mode() WITHIN GROUP (ORDER BY upper(feature)) FILTER (WHERE kind = 'feature_use') FROM events
+=== modes in groups
+SELECT kind, count(*), mode() WITHIN GROUP (ORDER BY feature DESC) FROM events GROUP BY kind
+=== modes of every type of value
+SELECT mode() WITHIN GROUP (ORDER BY small), mode() WITHIN GROUP (ORDER BY price), mode() WITHIN GROUP (ORDER BY ratio), mode() WITHIN GROUP (ORDER BY mass), mode() WITHIN GROUP (ORDER BY code), mode() WITHIN GROUP (ORDER BY tag), mode() WITHIN GROUP (ORDER BY fixed), mode() WITHIN GROUP (ORDER BY born), mode() WITHIN GROUP (ORDER BY clock), mode() WITHIN GROUP (ORDER BY token), mode() WITHIN GROUP (ORDER BY moment), mode() WITHIN GROUP (ORDER BY share / 10) FROM things WHERE user_id IS NOT NULL
+=== modes of groups that are read from data
+SELECT whole % 5 AS fifth, mode() WITHIN GROUP (ORDER BY small DESC) FROM things WHERE user_id IS NOT NULL GROUP BY 1 ORDER BY 1
+=== modes with quoted names, compared
+SELECT mode() WITHIN GROUP (ORDER BY "a""b") > 3 AS large, mode() WITHIN GROUP (ORDER BY "Odd Column" COLLATE "C") FROM "Weird Table"
 === least and greatest
 SELECT min(age), max(age) FROM users
 === least and greatest by key
