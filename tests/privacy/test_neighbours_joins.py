@@ -72,6 +72,10 @@ STATEMENTS = (
     "SELECT a.kind, b.kind, count(*) FROM events a, events b WHERE a.user_id = b.user_id AND a.at < b.at GROUP BY 1, 2",
     "SELECT u.city, count(o.id), count(*) FROM users u LEFT JOIN orders o ON o.user_id = u.id GROUP BY u.city",
     "SELECT count(*), sum(o.amount) FROM users u FULL JOIN orders o ON o.user_id = u.id",
+    "SELECT n, count(*) FROM (SELECT user_id, count(*) AS n FROM events FULL JOIN orders USING (user_id) "
+    "GROUP BY user_id) x GROUP BY n",
+    "SELECT u.city, x.status, count(*) FROM (SELECT user_id AS who, status FROM events FULL JOIN orders "
+    "USING (user_id)) x JOIN users u ON u.id = x.who GROUP BY 1, 2",
     "SELECT o.status, count(e.kind) FROM events e RIGHT JOIN orders o ON o.user_id = e.user_id GROUP BY o.status",
     "SELECT p.kind, count(i.qty) FROM parts p LEFT JOIN items i ON i.part = p.id GROUP BY p.kind",
     "SELECT p.kind, count(i.qty) FROM parts p LEFT JOIN items i ON i.part = p.id WHERE p.kind <> 'bolt' GROUP BY 1",

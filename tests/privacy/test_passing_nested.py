@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noisegate.plan.measure import DeclaredGroups, Selection
@@ -70,7 +70,7 @@ def engine(planner: Planner) -> Iterator[psycopg.Connection]:
 
 
 @settings(
-    max_examples=60, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.sampled_from(sorted(CONSTANTS)).flatmap(_question))
 def test_no_group_is_lost(planner: Planner, engine: psycopg.Connection, question: tuple[str, str]) -> None:

@@ -86,6 +86,12 @@ ROWS_AND_FRAGMENTS = {
     "GROUP BY u.id) x": "x=rows(users+orders)",
     "SELECT avg(n) FROM (SELECT id, count(*) AS n FROM users u FULL JOIN orders o USING (id) GROUP BY id) x":
         "users+orders by 1",
+    "SELECT avg(n) FROM (SELECT id, count(*) AS n FROM users u FULL JOIN (SELECT user_id AS id FROM orders) o "
+    "USING (id) GROUP BY id) x": "x=rows(users+o=rows(orders))",
+    "SELECT avg(n) FROM (SELECT u.id, count(*) AS n FROM users u FULL JOIN (SELECT user_id AS id FROM orders) o "
+    "USING (id) GROUP BY u.id) x": "users+o=rows(orders) by 1",
+    "SELECT avg(n) FROM (SELECT id, count(*) AS n FROM users u FULL JOIN (SELECT user_id AS id FROM orders) o "
+    "USING (id) CROSS JOIN countries c GROUP BY id) x": "users+o=rows(orders)+countries by 1",
     # DISTINCT
     "SELECT count(*) FROM (SELECT DISTINCT user_id, country FROM orders) x": "x=rows(orders)",
     "SELECT count(*) FROM (SELECT DISTINCT country FROM orders) x": "orders by 1",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from noisegate.errors import Refused, Unsupported, about
-from noisegate.plan.units import Determinant
+from noisegate.plan.units import UNIT, Determinant
 from noisegate.privacy.anchor import unit_name
 from noisegate.privacy.bodies import Body, Output, source_of
 from noisegate.privacy.columns import OWN_UNIT, Fact, Source
@@ -156,7 +156,7 @@ def _facts(resolver: Resolver, relation: Relation, value: Value, expr: Expr, *, 
         fact = fact if plain else replace(fact, policy=None, multiplied=True)
         value = column.value  # as conditions name it
     else:
-        fact = Fact(False, private=relation.anchor is not None)
+        fact = Fact(False, resolver.is_merged_unit(expr), private=relation.anchor is not None)
         value = value if _is_of_tables(expr, resolver) else replace(value, finite=None)
     snapshot = resolver.world.snapshot
     known = left_of(value, fact if found else None, relation.conjuncts, snapshot, resolver.scope)
@@ -192,9 +192,8 @@ def _rows(select: Select, resolver: Resolver, relation: Relation, within: Within
     tail = order + _limit(select, relation, within)
     where = _where(relation, resolver.scope)
     sql = f"SELECT {distinct}{', '.join(columns)} FROM {relation.from_sql}{where}{tail}"
-    names = _names(outputs)
-    determinants = _determinants(resolver, relation, names)
-    keys = _keys(resolver, names)
+    determinants = _determinants(resolver, relation, outputs)
+    keys = _keys(resolver, _names(outputs))
     if select.distinct and not select.distinct_on:
         keys += (frozenset({*(o.name for o in outputs), OWN_UNIT}),)
     if relation.one_row_per_unit:
@@ -219,7 +218,7 @@ def _distinct(select: Select, resolver: Resolver, relation: Relation, within: Wi
         order = within.order(select.order) if cut else ""
         return ("DISTINCT " if select.distinct else ""), order
     values = [settled(compile_expr(e, within.scope)) for e in select.distinct_on]
-    if relation.anchor is not None and not relation.tied and not within.names_unit(values):
+    if relation.anchor is not None and not relation.tied and not within.names_unit(values, select.distinct_on):
         raise Refused(
             "DISTINCT ON inside a private question needs the privacy unit among its columns",
             name="distinct",
@@ -273,7 +272,7 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
         raise Unsupported("grouping by a constant is not supported inside a private question", name="group")
     if select.distinct or select.distinct_on:
         raise Unsupported("DISTINCT beside GROUP BY is not supported inside a private question", name="distinct")
-    if relation.anchor is not None and not relation.tied and not within.names_unit(keys):
+    if relation.anchor is not None and not relation.tied and not within.names_unit(keys, select.group):
         raise Refused(
             "a subquery that aggregates over several people is a question of its own",
             name="select",
@@ -300,14 +299,13 @@ def _grouped(select: Select, resolver: Resolver, relation: Relation, within: Wit
     grouping += within.determined()
     group = f" GROUP BY {', '.join(dict.fromkeys(grouping))}" if grouping else ""
     sql = f"SELECT {', '.join(columns)} FROM {relation.from_sql}{_where(relation, resolver.scope)}{group}{having}"
-    names = _names(outputs)
     unique = _group_key(keys, outputs, own)
     return Body(
         sql + order + tail,
         outputs,
         relation.anchor is not None,
         own,
-        _determinants(resolver, relation, names) if keys else (),
+        _determinants(resolver, relation, outputs) if keys else (),
         unique,
         relation.tied,
         not keys,
@@ -345,9 +343,10 @@ def _names(outputs: Sequence[Output]) -> dict[ColumnId, str]:
     return found
 
 
-def _determinants(resolver: Resolver, relation: Relation, names: Mapping[ColumnId, str]) -> tuple[Determinant, ...]:
-    """Those of sources that are there in every row, as far as their columns are outputs."""
-    found = []
+def _determinants(resolver: Resolver, relation: Relation, outputs: Sequence[Output]) -> tuple[Determinant, ...]:
+    """Those of sources that are there in every row, as far as their columns are outputs; and the unit itself."""
+    names = _names(outputs)
+    found = [Determinant(UNIT, (o.name,)) for o in outputs if o.value.column is None and o.fact.unit]
     for source in resolver.sources:
         if source.sql_alias not in relation.present:
             continue

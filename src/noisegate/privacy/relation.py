@@ -82,11 +82,7 @@ class Resolver:
             case GivenRef():
                 return world.rules.given(item, alias, world)
             case FunctionRef():
-                raise Unsupported(
-                    f"function {item.call.name} over columns in FROM is not supported in a private question",
-                    name=item.call.name,
-                    detail="How many rows it makes of one person's row is not bounded.",
-                )
+                return world.rules.elements(item, alias, self)
             case _:
                 raise Unsupported("this part of FROM is not supported in a private question")
 
@@ -303,6 +299,15 @@ class Resolver:
         plain = len(name.parts) > 1 or not isinstance(self._tree, Join)
         owners = [] if plain else self._owners(name.parts[0])
         return owners if len(owners) > 1 else []
+
+    def is_merged_unit(self, expr: Expr) -> bool:
+        """Whether it is the merged column of a FULL JOIN ... USING of the unit's columns.
+
+        Claim: then it is the unit of the row. Because: it is that of the side that is there, or of both, equal; and one
+        of the two is there. Checked by: tests/privacy/test_neighbours_joins.py.
+        """
+        owners = self.merged(expr) if isinstance(expr, Name) and len(self.sources) == 2 else []
+        return bool(owners) and all(s.private and s.column(expr.parts[0]).fact.unit for s in owners)
 
     # -- conditions -----------------------------------------------------------------------------------------------
     def _mark_positive(self, expr: Expr) -> None:

@@ -80,9 +80,11 @@ class Within:
         counted = isinstance(expr, Call) and expr.name == "count" and expr.over is None
         return replace(fact, not_null=fact.not_null or counted)
 
-    def names_unit(self, values: Sequence[Value]) -> bool:
+    def names_unit(self, values: Sequence[Value], exprs: Sequence[Expr]) -> bool:
         """Whether rows that agree in the values belong to one unit: they include a determinant of a source that is
-        there in every row."""
+        there in every row, or the unit itself. exprs: the same in the text."""
+        if any(self._resolver.is_merged_unit(e) for e in exprs):
+            return True
         columns = {v.column for v in values if v.column is not None}
         return any(
             all((s.sql_alias, c) in columns for c in d.columns)
@@ -247,7 +249,7 @@ class Within:
         spec = call.over
         assert spec is not None
         parts = [compile_expr(e, self.scope) for e in spec.partition]
-        if self._relation.anchor is not None and not self._relation.tied and not self.names_unit(parts):
+        if self._relation.anchor is not None and not self._relation.tied and not self.names_unit(parts, spec.partition):
             anchor = self._relation.anchor
             raise Refused(
                 f"{call.name} OVER would mix the rows of several people",

@@ -54,6 +54,10 @@ class _FromOutline:
                 source.far += left
             for source in left if kind in ("right", "full") else []:
                 source.far += right
+            if self._is("using", last) and kind == "full" and len(left) == len(right) == 1:
+                names = range(self._at + 1, self._outline.close.get(self._at + 1, self._at + 1))
+                merged = tuple(self._tokens[i].value for i in names if is_label(self._tokens[i]))
+                left[0].merged = right[0].merged = merged
             if self._is("on", last) or self._is("using", last):
                 self._at = self._outline.close.get(self._at + 1, self._at + 1) + 1
             left = left + right

@@ -67,7 +67,7 @@ def _argument(lineage: Lineage, span: Range, block: Block) -> str:
 def _once_more(lineage: Lineage, block: Block, table: str) -> str:
     """A question over the groups of the block."""
     outline, trees = lineage.trees.outline, lineage.trees
-    plain = [lineage.column(r, block) for r in trees.grouping(block).ranges]
+    plain = [lineage.place(r, block) for r in trees.grouping(block).ranges]
     names = [
         outline.tokens[without_brackets(outline.tokens, outline.close, *r)[1] - 1].value
         for r, found in zip(trees.grouping(block).ranges, plain, strict=True)

@@ -157,6 +157,8 @@ class Lineage:
     def _unit(self, block: Block, people: list[Source]) -> str:
         found = sorted(self._determinants(block, people), key=lambda d: d[1] != UNIT)
         for source, _, positions in found:
+            if positions[0] < 0:
+                return source.merged[-1 - positions[0]]
             names = [self.source(source, block).columns[p] for p in positions]
             return ", ".join(f"{source.alias}.{n}" if len(block.sources) > 1 else n for n in names)
         return "the unit"
@@ -166,7 +168,7 @@ class Lineage:
 
     def _covers(self, block: Block, people: list[Source], ranges: Iterable[Range]) -> bool:
         """Whether these expressions hold a determinant of one source as plain columns."""
-        plain = {self.column(r, block) for r in ranges} - {None}
+        plain = {self.place(r, block) for r in ranges} - {None}
         return any(
             all((source, position) in plain for position in positions)
             for source, _, positions in self._determinants(block, people)
@@ -176,7 +178,7 @@ class Lineage:
         self, block: Block, people: list[Source], outputs: Sequence[Range]
     ) -> Iterator[tuple[Label, tuple[int, ...]]]:
         """The determinants that are among the output columns."""
-        plain = [self.column(self.trees.before_name(o), block) for o in outputs]
+        plain = [self.place(self.trees.before_name(o), block) for o in outputs]
         for source, label, positions in self._determinants(block, people):
             places = [[i for i, p in enumerate(plain) if p == (source, position)] for position in positions]
             ways = 1
@@ -191,6 +193,19 @@ class Lineage:
             if not any(other in people for other in source.far):
                 for label, positions in sorted(self.source(source, block).units):
                     yield source, label, positions
+        yield from ((people[0], UNIT, (i,)) for i in self._merged(block, people))
+
+    def _merged(self, block: Block, people: list[Source]) -> Iterator[int]:
+        """Columns of `a FULL JOIN b USING (...)` that are the unit, as -1, -2 ... by their places in USING.
+
+        Claim: they are. Because: a merged column is the unit's column of the side that is there, or of both, equal.
+        """
+        if len(block.sources) != 2 or people != block.sources:
+            return
+        for i, name in enumerate(block.sources[0].merged):
+            facts = [self.source(s, block) for s in block.sources]
+            if all(f.columns.count(name) == 1 and (UNIT, (f.columns.index(name),)) in f.units for f in facts):
+                yield -1 - i
 
     # -- FROM items -----------------------------------------------------------------------------------------------
     def source(self, source: Source, block: Block) -> Facts:
@@ -219,6 +234,14 @@ class Lineage:
         return source.query is not None and self.is_correlated(source.query)
 
     # -- columns --------------------------------------------------------------------------------------------------
+    def place(self, span: Range, block: Block) -> tuple[Source, int] | None:
+        """A plain column, or a merged one (see _merged)."""
+        first, last = without_brackets(self._tokens, self.trees.outline.close, *span)
+        token = self._tokens[first]
+        if len(block.sources) == 2 and last - first == 1 and is_word(token) and token.value in block.sources[0].merged:
+            return block.sources[0], -1 - block.sources[0].merged.index(token.value)
+        return self.column(span, block)
+
     def column(self, span: Range, block: Block) -> tuple[Source, int] | None:
         """The source and position of a plain column; None for any other expression."""
         tokens = self._tokens

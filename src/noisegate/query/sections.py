@@ -15,7 +15,8 @@ Range = tuple[int, int]
 class Source:
     """An item of a FROM clause, from token `at`: a table (`schema` may be empty), a query, or a function (neither).
 
-    `columns`: its column aliases. `far`: the items that an outer join keeps where this one has no row.
+    `columns`: its column aliases. `far`: the items that an outer join keeps where this one has no row. `merged`: of an
+    item that only FULL JOIN ... USING joins with one other: the columns of USING.
     """
 
     alias: str
@@ -25,6 +26,7 @@ class Source:
     query: QueryText | None = None
     columns: tuple[str, ...] = ()
     far: list[Source] = field(default_factory=list)
+    merged: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

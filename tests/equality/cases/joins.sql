@@ -52,3 +52,7 @@ SELECT public.users.plan, count(*) FROM public.users GROUP BY public.users.plan
 SELECT country, count(*), sum(total), avg(total) FROM sales.orders GROUP BY country
 === tables of two schemas
 SELECT c.region, sum(o.total) FROM sales.orders AS o INNER JOIN public.countries AS c ON (o.country = c.code) GROUP BY c.region
+=== rows of each person, by the merged column of a full join
+SELECT count(*), count(*) FILTER (WHERE n > 5), count(*) FILTER (WHERE m = 0) FROM (SELECT user_id, count(amount) AS n, count(device) AS m FROM events FULL JOIN sessions USING (user_id) WHERE user_id < 300 GROUP BY user_id) t
+=== rows of a full join, joined by its merged column
+SELECT u.plan, count(*), count(t.most) FROM (SELECT user_id AS who, most FROM (SELECT user_id, max(amount) AS most FROM events GROUP BY user_id) e FULL JOIN (SELECT DISTINCT user_id FROM sessions) s USING (user_id)) t JOIN users u ON u.id = t.who GROUP BY u.plan
