@@ -128,6 +128,12 @@ def test_the_median_is_a_few_ranks_off() -> None:
     assert max(off) <= 40 and np.mean(off) < 6
 
 
+def test_the_last_rank_has_no_ties_beyond_it() -> None:
+    """Little noise takes the greatest value, not one of thousands of empty leaves above it, which miss no value."""
+    leaves = [5] * 100 + [0] * 3_900
+    assert {leaf for _, leaf in ranked(one(1.0, Fraction(100)), [leaves] * 20)} == {99}
+
+
 def test_what_cannot_be_ranked_is_refused() -> None:
     assert choose_rank([], 0.5, 1.0) == [] and ranked(one(0.5, Fraction(1)), []) == ()
     assert rational(0.12345) is None and rational(0.1) == Fraction(1, 10)

@@ -40,7 +40,8 @@ def targets(rank: Rank) -> tuple[tuple[int, int], ...]:
     a, b = q.numerator, q.denominator
     if rank.between:  # the values of rank floor(q (N-1)) + 1 and ceil(q (N-1)) + 1
         return (-a, 1 - a), (b - 1 - a, b - a)
-    return ((-a, 1 - a),) if a == 0 else ((0, 0),)  # of rank ceil(q N), at least 1
+    # Of rank ceil(q N), at least 1. Of the last rank no leaf beyond its value is as good: else all would be.
+    return ((-a, 1 - a),) if a in (0, b) else ((0, 0),)
 
 
 def rank_scores(counts: Sequence[int], q: Fraction, target: tuple[int, int] = (0, 0)) -> list[int]:
