@@ -229,7 +229,7 @@ class Resolver:
 
     def fact_of(self, source: Source, fact: Fact, rel: Relation) -> Fact:
         """What is known of a source's column in the joined rows."""
-        there = source.sql_alias in rel.present
+        there = source.sql_alias in rel.present and not (rel.strict and rel.unit is None)  # rows of nobody, kept
         nullable = source.alias in self._nullable
         multiplied = fact.multiplied or bool(source.beside) or self.repeats(source)
         unit = fact.unit and self.ties.meets(rel.anchor, source) if rel.anchor is not None else False

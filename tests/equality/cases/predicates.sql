@@ -75,3 +75,12 @@ SELECT least((SELECT count(*) FROM sessions s WHERE s.user_id = u.id), 3) AS ses
 SELECT EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id) AS customer, plan, avg(CASE WHEN EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) THEN u.age END) FROM users u GROUP BY 1, 2
 === having and order by a condition of each person's
 SELECT count(*) FROM users u GROUP BY EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id) HAVING count(*) > 3 ORDER BY EXISTS (SELECT FROM sales.orders o WHERE o.user_id = u.id)
+
+=== NOT IN rows that an outer join fills up with NULLs
+SELECT u.id NOT IN (SELECT s.id FROM countries c LEFT JOIN sessions s ON s.user_id = u.id AND c.code = u.country) AS k, count(*)
+FROM users u GROUP BY 1
+
+=== a group of NULL from an outer join of public rows with a named value
+SELECT l.device, count(*) FROM users u, LATERAL (SELECT s.device FROM countries c
+LEFT JOIN (SELECT user_id, device FROM sessions WHERE device IN ('mobile', 'tablet')) AS s ON s.user_id = u.id AND c.code = u.country) AS l
+GROUP BY 1
