@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -27,6 +28,22 @@ TIMES: Final = {
     "date": frozenset({"date"}),
     "timestamp": frozenset({"date", "timestamp"}),
     "timestamptz": frozenset({"date", "timestamp", "timestamp with a zone"}),
+}
+ELEMENTS: Final = {
+    "boolean": "bool",
+    "smallint": "int2",
+    "integer": "int4",
+    "bigint": "int8",
+    "numeric": "numeric",
+    "real": "float4",
+    "double precision": "float8",
+    "text": "text",
+    "character varying": "text",
+    "date": "date",
+    "time without time zone": "time",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "uuid": "uuid",
 }
 INT8_MAX: Final = 2**63 - 1
 UNITS_MAX: Final = 10**9  # how many units a sum must have room for
@@ -63,7 +80,8 @@ def bounds_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
         if column.bounds is None:
             continue
         kinds = {kind_of(bound) for bound in column.bounds}
-        fits = there.base in NUMBERS if kinds == {"number"} else kinds <= TIMES.get(there.base, frozenset())
+        base = element_base(there) or there.base
+        fits = base in NUMBERS if kinds == {"number"} else kinds <= TIMES.get(base, frozenset())
         if not fits:
             yield Said("error", (*path, "bounds"), f"'{name}' has type {there.type_sql}; {_bounds_hint(there)}")
 
@@ -80,6 +98,17 @@ def number_settings_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
                 )
         if column.grid is not None and there.base in INTEGERS and column.grid % 1 != 0:
             yield Said("error", (*path, "grid"), f"'{name}' has whole numbers; write a whole grid, like '1'")
+
+
+def lengths_are_of_arrays(policy: Policy, facts: DatabaseFacts) -> Says:
+    for path, name, column, there in columns(policy, facts):
+        if column.length_max is not None and not element_base(there):
+            yield Said(
+                "error",
+                (*path, "length_max"),
+                f"'{name}' has type {there.type_sql} and 'length_max' is for arrays of numbers, texts, booleans, "
+                "dates, times and uuids; leave it out",
+            )
 
 
 def unit_total_needs_bounds(policy: Policy, facts: DatabaseFacts) -> Says:
@@ -164,6 +193,7 @@ COLUMN_RULES: Final[tuple[LiveRule, ...]] = (
     columns_named_nowhere,
     bounds_fit_types,
     number_settings_fit_types,
+    lengths_are_of_arrays,
     unit_total_needs_bounds,
     domains_fit_types,
     domain_values_fit,
@@ -172,13 +202,21 @@ COLUMN_RULES: Final[tuple[LiveRule, ...]] = (
 )
 
 
+def element_base(there: ColumnFacts) -> str:
+    """The `base` of an array's elements; '' for other types, and for elements that are not read on private rows."""
+    if there.base != "other" or not there.type_sql.endswith("[]"):
+        return ""
+    return ELEMENTS.get(re.sub(r"\(.*?\)", "", there.type_sql.removesuffix("[]")), "")
+
+
 def _bounds_hint(there: ColumnFacts) -> str:
-    if there.base in NUMBERS:
+    base = element_base(there) or there.base
+    if base in NUMBERS:
         return "write two numbers, like '[0, 100]'"
-    if there.base in TIMES:
+    if base in TIMES:
         example = "[2020-01-01, 2025-12-31]"
-        zone = "" if there.base != "timestamp" else ", without a zone"
-        return f"write dates, like '{example}'" + (f", or timestamps{zone}" if there.base != "date" else "")
+        zone = "" if base != "timestamp" else ", without a zone"
+        return f"write dates, like '{example}'" + (f", or timestamps{zone}" if base != "date" else "")
     return "only numbers, dates and timestamps have bounds: leave them out"
 
 

@@ -42,6 +42,7 @@ HINTS: Final[Mapping[str, str]] = {
     "epsilon_max": "write a number above 0, like '1'",
     "grid": "write the step of the values, like '0.01'",
     "key": "write the column that names a unit, like 'key: id'",
+    "length_max": "write how many of an array's elements unnest() may show, a whole number from 1 to 10000, like '10'",
     "limits": "write 'groups_per_unit_max', 'rows_per_group_max' or 'group_size_min' below it",
     "price": "write 'epsilon', 'epsilon_max' or 'delta' below it",
     "table": "write the table whose rows are the units, like 'table: users'",

@@ -35,6 +35,7 @@ class Column(Model):
     unit_total_overall: Decimal | None = None  # the same, to all groups of an answer together
     domain: tuple[str, ...] | str | None = None  # a list of values, or 'table.column' of a public table
     typical: Decimal | None = None  # a public centre for averages
+    length_max: Annotated[int, Field(ge=1, le=10_000)] | None = None  # of an array: how many elements unnest() shows
     hidden: bool = False
 
 

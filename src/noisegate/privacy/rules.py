@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from noisegate.plan.catalog import Snapshot
 from noisegate.plan.reading import OutputType
 from noisegate.privacy.derived import derive
+from noisegate.privacy.elements import elements
 from noisegate.privacy.givens import given_source
 from noisegate.privacy.predicates import special
 from noisegate.privacy.relation import Resolver
@@ -14,7 +15,7 @@ from noisegate.privacy.world import Rules, World
 from noisegate.query.constants import Const, Span
 from noisegate.query.tree import From
 
-_RULES = Rules(derive, given_source, special)
+_RULES = Rules(derive, given_source, elements, special)
 
 
 def resolver_of(

@@ -22,6 +22,7 @@ class Rules:
 
     subquery: Callable[..., Source]  # (SubqueryRef, generated alias, World, Resolver | None)
     given: Callable[[GivenRef, str, World], Source]
+    elements: Callable[..., Source]  # (FunctionRef, generated alias, Resolver)
     special: Callable[..., Value | None]  # (Expr, Resolver)
 
 
