@@ -103,6 +103,12 @@ def test_a_group_of_the_minimum_size_appears_with_at_most_its_share_of_delta(
         assert f.groups.delta <= delta / 2
 
 
+@pytest.mark.parametrize("delta", ["1e-400", "0.49"])
+def test_any_delta_selects(analyses: list[Analysis], delta: str) -> None:
+    plan, _ = price([analyses[2]], Decimal(1), Decimal(delta))
+    assert second_road(plan.fragments[0]) <= 1
+
+
 def test_equal_totals_are_measured_once_and_a_hidden_count_gets_what_it_needs(analyses: list[Analysis]) -> None:
     plan, _ = price([analyses[5]], Decimal(1), Decimal("1e-6"))
     (once,) = plan.fragments[0].clips

@@ -135,7 +135,7 @@ def _selecting(a: Analysis, epsilon: Fraction, delta: Decimal) -> Analysis:
     if not a.weighed or delta <= 0:
         return a
     most, k = a.bounds.groups, a.group_size_min
-    noise = math.log(most / float(delta)) / float(epsilon * SELECTION_MOST)
+    noise = _log_of_share(most, delta) / float(epsilon * SELECTION_MOST)
     return replace(a, by_count=(k + noise) * math.sqrt(most) >= k + most * noise)
 
 
@@ -220,9 +220,14 @@ def _selection_share(a: Analysis, epsilon: Fraction, delta: Decimal) -> Fraction
         return SELECTION_MOST
     most, k = a.bounds.groups, a.group_size_min
     aim, noise = (SELECTION_AIM / math.sqrt(most), 1) if a.weighed else (SELECTION_AIM, most)
-    needed = noise * math.log(most / float(delta)) / max(aim - k, k)
+    needed = noise * _log_of_share(most, delta) / max(aim - k, k)
     share = Fraction(round(needed / float(epsilon) * 1000), 1000)
     return min(max(share, SELECTION_LEAST), SELECTION_MOST)
+
+
+def _log_of_share(groups: int, delta: Decimal) -> float:
+    """ln(groups/delta), for any delta above 0: it may be below every float."""
+    return math.log(groups) - float(delta.ln())
 
 
 def _leaves_part(a: Analysis, one: Leaves) -> Part:
