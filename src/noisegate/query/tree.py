@@ -286,13 +286,17 @@ class SubqueryRef:
 
 @dataclass(frozen=True, slots=True)
 class GivenRef:
-    """A closed subquery, VALUES or function of constants in FROM: item `index` of Split.givens, under `alias`."""
+    """A closed subquery, VALUES or function of constants in FROM: item `index` of Split.givens, under `alias`.
+
+    listed: of its first columns, the values where they are spelled out (query/listings.py), with None for NULL.
+    """
 
     index: int
     alias: str
     columns: tuple[str, ...]  # all of its columns
     start: int
     end: int
+    listed: tuple[tuple[str | None, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from noisegate.errors import Refused, Unsupported, about
+from noisegate.errors import NoisegateError, Refused, Unsupported, about
 from noisegate.query.from_reader import FromReader
 from noisegate.query.grouping import Grouping, read_grouping
 from noisegate.query.lexer import Kind, Token, tokenize
+from noisegate.query.listings import Listed, listed_rows, listed_series
 from noisegate.query.outline import Outline
 from noisegate.query.sections import Block, QueryText, Range, WithItem, split_commas
 from noisegate.query.tree import (
@@ -64,6 +65,16 @@ class Trees:
     def given_function(self, ref: FunctionRef, block: Block) -> int | None:
         """The same for a function in FROM."""
         return None
+
+    def listed(self, query: QueryText) -> tuple[Listed, ...]:
+        """What a query that is VALUES alone spells out."""
+        block = query.arms[0] if len(query.arms) == 1 and not query.tail else None
+        if not isinstance(block, Block) or "values" not in block.clauses or block.children:
+            return ()
+        try:
+            return listed_rows(self._rows(block, 0))
+        except NoisegateError:  # the clean room evaluates what has no tree
+            return ()
 
     # -- queries --------------------------------------------------------------------------------------------------
     def query(self, query: QueryText, depth: int = 0) -> Query:
@@ -347,13 +358,15 @@ class QueryReader(FromReader):
     def _query_ref(self, query: QueryText, ref: SubqueryRef) -> From:
         given = self._trees.given_source(query, ref.columns)
         if given is not None:
-            return GivenRef(given[0], ref.alias, given[1], ref.start, ref.end)
+            return GivenRef(given[0], ref.alias, given[1], ref.start, ref.end, self._trees.listed(query))
         return replace(ref, query=self._tree(query))
 
     def from_function(self, ref: FunctionRef) -> From:
         constant = not any(isinstance(n, Name | Subquery) for n in walk(ref.call))
         index = self._trees.given_function(ref, self._block) if constant and self._block is not None else None
-        return ref if index is None else GivenRef(index, ref.alias, ref.columns, ref.start, ref.end)
+        if index is None:
+            return ref
+        return GivenRef(index, ref.alias, ref.columns, ref.start, ref.end, listed_series(ref.call))
 
 
 _NONE = Values((), 0, 0)  # until the query is read

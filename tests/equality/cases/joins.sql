@@ -56,3 +56,10 @@ SELECT c.region, sum(o.total) FROM sales.orders AS o INNER JOIN public.countries
 SELECT count(*), count(*) FILTER (WHERE n > 5), count(*) FILTER (WHERE m = 0) FROM (SELECT user_id, count(amount) AS n, count(device) AS m FROM events FULL JOIN sessions USING (user_id) WHERE user_id < 300 GROUP BY user_id) t
 === rows of a full join, joined by its merged column
 SELECT u.plan, count(*), count(t.most) FROM (SELECT user_id AS who, most FROM (SELECT user_id, max(amount) AS most FROM events GROUP BY user_id) e FULL JOIN (SELECT DISTINCT user_id FROM sessions) s USING (user_id)) t JOIN users u ON u.id = t.who GROUP BY u.plan
+=== sums over VALUES
+SELECT sum(v.w), avg(v.w) FROM users u JOIN (VALUES ('free', 1), ('pro', 3), ('team', NULL)) v(plan, w) ON v.plan = u.plan
+=== groups and sums of VALUES, negative and fractions
+WITH v(plan, label, w) AS (VALUES ('free', 'none', -1.5), ('pro', 'some', 2.25), ('team', 'some', 40), ('none', NULL, 9))
+SELECT v.label, round(sum(v.w), 2), round(sum(v.w * 2 + 1), 2) FROM v JOIN users u ON u.plan = v.plan GROUP BY v.label
+=== sums over generate_series
+SELECT g.m, sum(g.m), count(*) FROM generate_series(12, 1, -1) AS g(m) JOIN users u ON extract(month FROM u.signup_date) = g.m GROUP BY g.m
