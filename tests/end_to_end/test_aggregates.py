@@ -16,12 +16,13 @@ from support.servers import new_database
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad');
 CREATE TABLE people (id int PRIMARY KEY, city text NOT NULL, age int, height numeric(5,2), born date, vip bool,
-                     mood mood);
+                     mood mood, likes text[], marks numeric(4,1)[]);
 CREATE TABLE visits (person int NOT NULL, kind text, spent numeric(8,2), seconds float8, stars int, at timestamp,
                      seen timestamptz, day date, paid bool);
 INSERT INTO people SELECT i, (ARRAY['Oslo', 'Rome', 'Lima'])[1 + i % 3], nullif(10 + i * 7 % 80, 17),
   150 + (i * 37 % 400) / 10.0, date '1950-01-01' + i * 13 % 1000, nullif(i % 3, 2) = 1,
-  (ARRAY['sad', 'ok', 'glad'])[1 + i * i % 3]::mood FROM generate_series(1, 120) i;
+  (ARRAY['sad', 'ok', 'glad'])[1 + i * i % 3]::mood, (ARRAY['tea', NULL, 'rain', 'tea', 'sun'])[i % 3:1 + i % 5],
+  nullif(ARRAY[ARRAY[i % 10, 0.5], ARRAY[i % 3, 7]], ARRAY[ARRAY[1, 0.5], ARRAY[1, 7]]) FROM generate_series(1, 120) i;
 INSERT INTO visits SELECT 1 + i * 31 % 100, (ARRAY['a', 'b', 'c', NULL])[1 + i * i % 4], (i * 7919 % 10000) / 100.0,
   nullif(i % 10, 3) / 4.0, nullif(i * 3 % 7, 5), timestamp '2020-01-01' + i * interval '37 minutes',
   timestamptz '2020-01-01 00:00+00' + i % 50 * interval '1 second', date '2020-01-01' + i % 60, nullif(i % 5, 1) > 0
@@ -36,7 +37,8 @@ tables:
     unit: id
     columns:
       {id: , city: {domain: [Oslo, Rome, Lima]}, age: {bounds: [0, 100]}, height: {bounds: [150, 190]},
-       born: {bounds: [1950-01-01, 1955-12-31]}, vip: , mood: }
+       born: {bounds: [1950-01-01, 1955-12-31]}, vip: , mood: ,
+       likes: {length_max: 5}, marks: {length_max: 4, bounds: [0, 10]}}
   visits:
     unit: person
     columns:
@@ -111,6 +113,12 @@ STATEMENTS = (
     "GROUP BY stars HAVING mode() WITHIN GROUP (ORDER BY day - 7) IS NOT NULL",
     "SELECT kind, paid, mode() WITHIN GROUP (ORDER BY stars DESC) FROM visits GROUP BY ROLLUP (kind, paid)",
     "SELECT mode() WITHIN GROUP (ORDER BY stars) FROM visits WHERE stars > 6",
+    "SELECT t, count(*), count(DISTINCT id), avg(age) FROM people, unnest(likes) AS t GROUP BY t",
+    "SELECT count(*), sum(m), avg(m), max(m), count(DISTINCT m), sum(place) FROM people "
+    "CROSS JOIN LATERAL unnest(marks) WITH ORDINALITY AS u(m, place) WHERE age > 20",
+    "SELECT city, count(*), count(t) FROM people LEFT JOIN unnest(likes) AS t ON t <> 'tea' GROUP BY city",
+    "SELECT count(*), sum(n) FROM (SELECT id, (SELECT count(*) FROM unnest(likes) AS t WHERE t = 'tea') AS n "
+    "FROM people WHERE EXISTS (SELECT 1 FROM unnest(marks) AS m WHERE m > 8)) AS s WHERE n BETWEEN 0 AND 5",
     "SELECT bool_and(vip), bool_or(vip), every(age > 0), bool_or(age > 200), bool_and(age < 50) FROM people",
     "SELECT kind, bool_and(paid), bool_or(paid), every(stars >= 0), bool_or(stars > 5) FROM visits GROUP BY kind",
     "SELECT bool_or(vip), bool_and(vip), min(age), max(born), var_pop(age), corr(age, height), stddev(age), "

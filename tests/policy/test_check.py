@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from noisegate.cli.check import check, check_policies, read_facts
 from noisegate.errors import Unavailable
 from noisegate.policy.check import check as check_one
+from noisegate.policy.check_columns import element_base
 from noisegate.policy.facts import ColumnFacts, DatabaseFacts, TableFacts
 from noisegate.policy.load import load_policies, load_text
 from noisegate.room.embedded import EmbeddedServer
@@ -114,6 +115,7 @@ CASES = [
     ("note: {hidden: true}", "note: {domain: [a]}", "error", 16, "has type json, which cannot have a domain"),
     ("score: {bounds: [0, 1]}", "score: {domain: [1, 2]}", "error", 17, "which cannot have a domain"),
     ("countries.code", "countries.number", "error", 10, "name a column of the same type"),
+    ("      short:", "      short: {length_max: 3}", "error", 19, "'length_max' is for arrays"),
     (
         "      note: {hidden: true}\n",
         "",
@@ -290,3 +292,18 @@ def test_errors_of_the_file_and_of_the_database_together(tmp_path: Path, dsn: st
     _, findings = check_policies(tmp_path, {"SHOP_DSN": dsn})
     errors = [(Path(f.file).name, f.line) for f in findings if f.severity == "error"]
     assert errors == [("a.yaml", 11), ("b.yaml", 9), ("b.yaml", 1)]
+
+
+@pytest.mark.parametrize(
+    ("type_sql", "base"),
+    [
+        ("text[]", "text"),
+        ("numeric(10,2)[]", "numeric"),
+        ("timestamp(3) with time zone[]", "timestamptz"),
+        ("jsonb[]", ""),
+        ("public.mood[]", ""),
+        ("integer", ""),
+    ],
+)
+def test_elements_of_arrays(type_sql: str, base: str) -> None:
+    assert element_base(ColumnFacts("other", type_sql)) == base
