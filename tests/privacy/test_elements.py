@@ -15,12 +15,14 @@ from support.planner import Planner, like_the_engine, totals
 from support.servers import new_database
 
 SCHEMA = """
-CREATE TABLE users (id int PRIMARY KEY, tags text[], marks int[], other text[]);
+CREATE TABLE users (id int PRIMARY KEY, tags text[], marks int[], other text[],
+  kinds text[], sizes numeric[]);
 CREATE TABLE posts (user_id int, words text[]);
 CREATE TABLE words (word text PRIMARY KEY, forms text[]);
 INSERT INTO users VALUES
   (1, ARRAY['a', 'b', 'c', 'd', 'e', 'f'], ARRAY[1, 2, 3, 4, 5]), (2, ARRAY['a', 'a', NULL], '{}'), (3, NULL, NULL),
   (4, ARRAY[ARRAY['x', 'a'], ARRAY['b', 'y']], ARRAY[NULL, 1000000]), (5, '{}', '[5:7]={7,8,9}');
+UPDATE users SET kinds = ARRAY['x', 'z', NULL, 'y'], sizes = ARRAY[2.5, 1.0, 3] WHERE id < 4;
 INSERT INTO posts SELECT u, w FROM generate_series(1, 5) AS u,
   (VALUES (ARRAY['a', 'b', 'c']), (ARRAY['d']), (ARRAY['e', 'f', 'g', 'h'])) AS p(w), generate_series(1, u);
 """
@@ -31,7 +33,8 @@ unit: {table: users, key: id}
 tables:
   users:
     unit: id
-    columns: {tags: {length_max: 3}, marks: {length_max: 2, bounds: [0, 10]}, other: }
+    columns: {tags: {length_max: 3}, marks: {length_max: 2, bounds: [0, 10]}, other: ,
+      kinds: {length_max: 3, domain: [x, y]}, sizes: {length_max: 3, domain: [1, 2.50]}}
   posts: {unit: user_id, columns: {words: {length_max: 3}}}
   words: {public: true, columns: {word: , forms: }}
 limits: {groups_per_unit_max: 2, rows_per_group_max: 9, sampled_rows_max: 3, group_size_min: 1}
@@ -83,6 +86,17 @@ def test_only_the_first_elements_are_read(planner: Planner, engine: psycopg.Conn
 def test_bounds_are_of_the_elements(planner: Planner) -> None:
     plan = planner.plan("SELECT sum(m) FROM users, unnest(marks) AS m").only
     assert max(c.caps[-1] for c in plan.clips) == 9 * 10
+
+
+def test_elements_of_a_domain_are_declared_groups(planner: Planner, engine: psycopg.Connection) -> None:
+    for column, groups in (("kinds", ("x", "y", None)), ("sizes", ("1", "2.5", None))):
+        (plan,) = planner.plan(
+            f"SELECT k, count(DISTINCT id) FROM users, unnest({column}) AS k GROUP BY k"
+        ).plan.fragments
+        assert plan.groups.rows == tuple((g,) for g in groups) and plan.delta == 0
+        found = totals(engine, plan, plan.sql.replace("rn <= 2", "rn <= 9").replace("{secret:0}", "7"))
+        wanted = {"kinds": {("x",): (3,), (None,): (3,)}, "sizes": {("1",): (3,), ("2.5",): (3,)}}
+        assert found == wanted[column]
 
 
 def test_a_unit_with_one_row_is_in_several_groups(planner: Planner) -> None:

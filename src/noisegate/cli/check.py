@@ -20,6 +20,7 @@ from noisegate.cli.state import LedgerOption
 from noisegate.errors import PolicyError, Unavailable
 from noisegate.policy.check import Finding
 from noisegate.policy.check import check as check_one
+from noisegate.policy.check_columns import element_base
 from noisegate.policy.facts import ColumnFacts, ColumnName, DatabaseFacts, ForeignKeyFacts, TableFacts, TableName
 from noisegate.policy.load import LoadedPolicy, load_text, policy_files, read_policy_file, same_names
 from noisegate.policy.model import Policy
@@ -175,7 +176,8 @@ def _refused_values(
             there = tables[name].columns.get(column) if name in tables else None
             if there is None or not isinstance(said.domain, tuple):
                 continue
-            refused = tuple(value for value in said.domain if not _is_value(connection, value, there.type_sql))
+            type_sql = there.type_sql.removesuffix("[]") if element_base(there) else there.type_sql
+            refused = tuple(value for value in said.domain if not _is_value(connection, value, type_sql))
             if refused:
                 found[*name, column] = refused
     return found

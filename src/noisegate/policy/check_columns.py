@@ -126,7 +126,7 @@ def domains_fit_types(policy: Policy, facts: DatabaseFacts) -> Says:
     for path, name, column, there in columns(policy, facts):
         if column.domain is None:
             continue
-        if there.base not in DOMAIN_TYPES:
+        if (element_base(there) or there.base) not in DOMAIN_TYPES:
             yield Said(
                 "error",
                 (*path, "domain"),
@@ -161,7 +161,7 @@ def domain_columns_fit(policy: Policy, facts: DatabaseFacts) -> Says:
             continue
         if target[1] not in source.columns:
             yield unknown_column((*path, "domain"), target[0], target[1], source)
-        elif not _comparable(source.columns[target[1]].base, there.base):
+        elif not _comparable(source.columns[target[1]].base, element_base(there) or there.base):
             yield Said(
                 "error",
                 (*path, "domain"),

@@ -9,7 +9,7 @@ array, by their place in it. Checked by: tests/privacy/test_elements.py.
 from __future__ import annotations
 
 from noisegate.errors import NoisegateError, Unsupported
-from noisegate.privacy.columns import Fact, Source, SourceColumn, bounds_of, numeric_scale
+from noisegate.privacy.columns import Fact, Left, Source, SourceColumn, bounds_of, numeric_scale
 from noisegate.privacy.relation import Resolver
 from noisegate.query.interval import ANY, between
 from noisegate.query.total import compile_expr
@@ -49,7 +49,9 @@ def elements(item: FunctionRef, sql_alias: str, resolver: Resolver) -> Source:
         collation=array.collation,
         null=True,
     )
-    columns: dict[str, SourceColumn | NoisegateError] = {shown: SourceColumn(value, Fact(False))}
+    columns: dict[str, SourceColumn | NoisegateError] = {
+        shown: SourceColumn(value, Fact(False, left=_declared(fact, resolver)))
+    }
     if item.ordinality:
         second = item.columns[1] if len(item.columns) > 1 else "ordinality"
         places = between(1, most)
@@ -61,6 +63,14 @@ def elements(item: FunctionRef, sql_alias: str, resolver: Resolver) -> Source:
     )
     before = frozenset(s.sql_alias for s in resolver.sources)
     return Source(item.alias, sql_alias, sql, columns, False, rows=most, beside=before)
+
+
+def _declared(fact: Fact, resolver: Resolver) -> Left | None:
+    """The values that the policy declares of the elements: a group key drops all others (privacy/keys.py)."""
+    if fact.table is None or fact.column is None:
+        return None
+    values = resolver.world.snapshot.domains.get((fact.table.schema, fact.table.name, fact.column.name))
+    return Left(values, True) if values is not None else None
 
 
 def _not_bounded(message: str, name: str, hint: str) -> NoisegateError:

@@ -4,6 +4,7 @@ public table has them."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -11,6 +12,8 @@ from psycopg import sql
 
 from noisegate.errors import PolicyError
 from noisegate.plan.catalog import CatalogColumn, CatalogTable, TableName
+from noisegate.policy.check_columns import element_base
+from noisegate.policy.facts import ColumnFacts
 from noisegate.policy.model import Policy
 from noisegate.policy.names import domain_target, split_table, table_key
 
@@ -42,7 +45,7 @@ def read_domains(
                 continue
             where = f"table {key}: the domain of column {column_name}"
             source = _source(policy, tables, column.domain, where)
-            found[*name, column_name] = _values(connection, source, target, where)
+            found[*name, column_name] = _values(connection, source, _of_elements(target), where)
     return found
 
 
@@ -68,6 +71,14 @@ def read_public_values(
                 nulls.add((*name, column.name))
             found[*name, column.name] = tuple(value for value in values if value is not None)
     return found, frozenset(nulls)
+
+
+def _of_elements(column: CatalogColumn) -> CatalogColumn:
+    """A column of an array's elements, whose values a domain lists; any other column as it is."""
+    base = element_base(ColumnFacts(column.type.base, column.type.sql))
+    if not base:
+        return column
+    return replace(column, type=replace(column.type, sql=column.type.sql.removesuffix("[]"), base=base))
 
 
 def _has_one_text(column: CatalogColumn) -> bool:
