@@ -69,9 +69,7 @@ def engine(planner: Planner) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(CONSTANTS)).flatmap(_question))
 def test_no_group_is_lost(planner: Planner, engine: psycopg.Connection, question: tuple[str, str]) -> None:
     inner, where = question

@@ -18,14 +18,15 @@ STEPS_FINE = 10**6  # where neither type nor policy gives a grid, the range has 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Multiples of `step`, a decimal number; `digits` are its decimals."""
+    """Multiples of `step`, a decimal number; `digits` are its decimals. coarse: it was made coarser for wide bounds."""
 
     step: Fraction
     digits: int
+    coarse: bool = False
 
     @property
     def text(self) -> str:
-        return self.show(1)
+        return self.show(1) + (" (coarse, for wide bounds)" if self.coarse else "")
 
     def down(self, x: Fraction | None) -> int:
         """Bounds are rounded outwards to the grid."""
@@ -124,9 +125,10 @@ def choose_grid(value: Value, declared: Fraction | None, magnitude: Fraction, ro
             step *= 10
     if 4 * rows > STEPS_MAX:
         raise Unsupported("rows_per_group_max is too large for a mean")
+    fine = step
     while magnitude / step + 2 * rows > STEPS_MAX:
         step *= 10
-    return Grid(step, _digits(step))
+    return Grid(step, _digits(step), step > fine)
 
 
 def _digits(step: Fraction) -> int:

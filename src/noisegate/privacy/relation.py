@@ -306,8 +306,10 @@ class Resolver:
         Claim: then it is the unit of the row. Because: it is that of the side that is there, or of both, equal; and one
         of the two is there. Checked by: tests/privacy/test_neighbours_joins.py.
         """
-        owners = self.merged(expr) if isinstance(expr, Name) and len(self.sources) == 2 else []
-        return bool(owners) and all(s.private and s.column(expr.parts[0]).fact.unit for s in owners)
+        if not isinstance(expr, Name) or len(self.sources) != 2:
+            return False
+        owners, column = self.merged(expr), expr.parts[0]
+        return bool(owners) and all(s.private and s.column(column).fact.unit for s in owners)
 
     # -- conditions -----------------------------------------------------------------------------------------------
     def _mark_positive(self, expr: Expr) -> None:
