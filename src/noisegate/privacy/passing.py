@@ -17,7 +17,7 @@ from fractions import Fraction
 from noisegate.errors import NoisegateError
 from noisegate.query.constants import Const
 from noisegate.query.total import Scope, compile_expr
-from noisegate.query.tree import AnyOf, Cast, Expr, IsTest, Name, Op, walk
+from noisegate.query.tree import AnyOf, Cast, Expr, IsTest, Name, Op, Subquery, walk
 from noisegate.query.values import INT_RANGES, INTS, Value
 
 Outcomes = frozenset[bool | None]  # of a condition: true, false, NULL
@@ -95,6 +95,8 @@ def _is_key(expr: Expr, value: Value, scope: Scope) -> bool:
     """Whether it is the key, or a text that is the key."""
     if isinstance(expr, Cast) and expr.type in ("text", "character varying") and value.type == "text":
         expr = expr.arg
+    if any(isinstance(n, Subquery) for n in walk(expr)):
+        return False  # a subquery would be resolved anew
     try:
         return compile_expr(expr, scope).sql == value.sql
     except NoisegateError:
