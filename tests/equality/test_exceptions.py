@@ -103,6 +103,17 @@ def test_objects_of_a_users_own_type_have_other_numbers(product: Pair) -> None:
     assert len(types) == 2 and min(types) >= 16384
 
 
+def test_a_prepared_text_means_what_the_settings_say_when_it_runs(product: Pair) -> None:
+    sql = b"SELECT count(*) FROM users WHERE signup_date < '02/03/2024'"
+    found = []
+    for connection in (product.truth, product.gate):
+        for style in ("ISO, MDY", "ISO, DMY"):
+            connection.execute(f"SET DateStyle = '{style}'".encode())
+            found.append(connection.execute(sql, prepare=True).fetchone())
+        connection.execute(b"RESET DateStyle")
+    assert found[0] == found[1] == found[2] != found[3]
+
+
 def test_the_page_shows_every_exception() -> None:
     tests = [name for name in globals() if name.startswith("test_") and not name.startswith("test_the_")]
     assert PAGE.read_text().count("\n## ") == len(tests) + 2  # the databases of this suite avoid the last two

@@ -280,8 +280,8 @@ def prices(policy: Policy) -> Problems:
             ("price", "epsilon"),
             f"the default price is above epsilon_max ({price.epsilon_max}); write at most that, or raise it",
         )
-    if not 0 <= price.delta < 1:
-        yield Problem(("price", "delta"), "delta is not a probability below 1; write a number like '1e-9'")
+    if not 0 <= price.delta < Decimal("0.5"):
+        yield Problem(("price", "delta"), "delta is not a probability below 1/2; write a number like '1e-9'")
 
 
 def budget_amounts(policy: Policy) -> Problems:
