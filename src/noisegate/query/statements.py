@@ -189,7 +189,8 @@ def _explain(one: Sketch, private: bool) -> Judgement:
         return Judgement(Verdict.RELAY)
     tokens = [t for t in one.tokens if t.kind is not Kind.BAD]
     at, words = 1, []
-    if len(tokens) > 1 and tokens[1].is_punct("("):
+    begins = [t.is_punct("(") or t.value in _QUERIES for t in tokens]
+    if len(tokens) > 2 and tokens[1].is_punct("(") and not begins[2]:  # options, not a query in parentheses
         at = 2
         while at < len(tokens) and not tokens[at].is_punct(")"):
             words.append(tokens[at].value.lower())
@@ -198,7 +199,7 @@ def _explain(one: Sketch, private: bool) -> Judgement:
     while at < len(tokens) and tokens[at].kind is Kind.NAME and tokens[at].value in ("analyze", "verbose"):
         words.append(tokens[at].value)
         at += 1
-    if at >= len(tokens) or not (tokens[at].is_punct("(") or tokens[at].value in _QUERIES):
+    if at >= len(tokens) or not begins[at]:
         return _refuse(one.tokens[0], "EXPLAIN of this statement")
     if "analyze" in words or ("format" in words and "text" not in words):
         return Judgement(
